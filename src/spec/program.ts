@@ -1,0 +1,35 @@
+import type { Instruction } from '../asm/instruction.ts';
+import type { MapSpec } from './map.ts';
+
+/** Where an XDP program runs: on an interface, or on a frame redirected by a device or CPU map. */
+export type XdpAttachType = 'xdp' | 'xdp/devmap' | 'xdp/cpumap';
+
+/**
+ * What a program *is*: plain data that knows no kernel, whoever made it (assembler, compiler or object file).
+ */
+export interface ProgramSpec {
+  /** A C identifier; the kernel keeps its first 15 bytes. */
+  readonly name: string;
+  readonly type: 'xdp';
+  readonly attachType: XdpAttachType;
+  /** Accepts packets in several buffers (`BPF_F_XDP_HAS_FRAGS`). */
+  readonly frags: boolean;
+  /** As in `GPL` or `MIT`; some kernel functions want a GPL-compatible one. */
+  readonly license: string;
+  /** The whole program; functions other than the first follow it. */
+  readonly instructions: readonly Instruction[];
+  /** Every map that `instructions` name. */
+  readonly maps: Readonly<Record<string, MapSpec>>;
+  /** The functions in order of their first slot; the first one starts at slot 0. Needed for BTF. */
+  readonly functions: readonly FunctionSpec[];
+}
+
+/** One function of a program. Line info comes from its instructions. */
+export interface FunctionSpec {
+  /** A C identifier. */
+  readonly name: string;
+  /** Its first slot (8 bytes each) within the program. */
+  readonly slot: number;
+  /** How many arguments it takes, 0 to 5; the entry takes one, `struct xdp_md *`. */
+  readonly parameters: number;
+}
