@@ -1,0 +1,7 @@
+/** BPF Type Format: types, encoder, decoder. @module barewire/btf */
+export { BtfBuilder } from './builder.ts';
+export { type BtfBase, encodeBtf } from './encode.ts';
+export { btfOf, type MapBtf, mapBtf } from './layout.ts';
+export { FUNC_INFO_SIZE, LINE_INFO_SIZE, type ProgramBtf, programBtf } from './program.ts';
+export { StringTable } from './string-table.ts';
+export * from './type.ts';
