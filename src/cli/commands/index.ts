@@ -1,0 +1,13 @@
+import { type CommandGroup, group } from '../table.ts';
+import { completion } from './completion.ts';
+import { help } from './help.ts';
+
+/** Every command there is. */
+export const barewire: CommandGroup = group({
+  name: 'barewire',
+  summary: 'kernel-bypass networking for Linux',
+  description: [
+    'Counts, filters, redirects and sends packets with eBPF/XDP and AF_XDP, and builds private networks to try it in.',
+  ],
+  commands: [help, completion],
+});
