@@ -80,7 +80,10 @@ function groupPart(root: CommandGroup, path: readonly string[], node: CommandGro
 function commandPart(node: Command, width: number): string[] {
   const lines: string[] = [];
   if (node.positionals.length > 0) {
-    const rows = node.positionals.map((p): [string, string] => [p.name.toUpperCase(), p.summary]);
+    const rows = node.positionals.map(({ name, summary, kind }): [string, string] => {
+      const choices = kind.completion.from === 'words' ? ` (${kind.completion.words.join(', ')})` : '';
+      return [name.toUpperCase(), summary + choices];
+    });
     lines.push('', 'Arguments:', ...twoColumns(rows, width));
   }
   if (Object.keys(node.options).length > 0) lines.push('', 'Options:', ...optionRows(node.options, width));

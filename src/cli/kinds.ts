@@ -1,4 +1,4 @@
-import { isIP } from 'node:net';
+import { tryParseIp } from '../address/index.ts';
 import { nearest } from '../apps/nearest.ts';
 import { ArgumentError } from '../error.ts';
 
@@ -150,8 +150,8 @@ export function address(version?: 4 | 6): Kind<string> {
     accepts: `${name}, such as ${example}`,
     completion: { from: 'nowhere' },
     parse(given) {
-      const found = given.includes('%') ? 0 : isIP(given);
-      if (found === 0 || (version !== undefined && found !== version)) {
+      const found = tryParseIp(given)?.version;
+      if (found === undefined || (version !== undefined && found !== version)) {
         throw new ArgumentError(`'${given}' is not ${name}`, { hint: `Write one such as ${example}.` });
       }
       return given;

@@ -246,7 +246,7 @@ function readOperands(
     const words = positional.rest ? operands.slice(next) : operands.slice(next, next + 1);
     next += words.length;
     if (words.length === 0 && !positional.optional) {
-      throw new UsageError(`${path.join(' ')} needs ${shown}, ${positional.kind.accepts}`, see(root, path));
+      throw new UsageError(`${path.join(' ')} needs ${shown} (${positional.kind.accepts})`, see(root, path));
     }
     const values = words.map((word) => readValue(root, path, shown, () => positional.kind.parse(word)));
     args[camel(positional.name)] = positional.rest ? values : values[0];
