@@ -4,10 +4,13 @@ import type { MapSpec } from './map.ts';
 /** Where an XDP program runs: on an interface, or on a frame redirected by a device or CPU map. */
 export type XdpAttachType = 'xdp' | 'xdp/devmap' | 'xdp/cpumap';
 
+/** Maps by the name that the program's instructions use. */
+export type MapSpecs = Readonly<Record<string, MapSpec>>;
+
 /**
  * What a program *is*: plain data that knows no kernel, whoever made it (assembler, compiler or object file).
  */
-export interface ProgramSpec {
+export interface ProgramSpec<M extends MapSpecs = MapSpecs> {
   /** A C identifier; the kernel keeps its first 15 bytes. */
   readonly name: string;
   readonly type: 'xdp';
@@ -19,7 +22,7 @@ export interface ProgramSpec {
   /** The whole program; functions other than the first follow it. */
   readonly instructions: readonly Instruction[];
   /** Every map that `instructions` name. */
-  readonly maps: Readonly<Record<string, MapSpec>>;
+  readonly maps: M;
   /** The functions in order of their first slot; the first one starts at slot 0. Needed for BTF. */
   readonly functions: readonly FunctionSpec[];
 }

@@ -1,0 +1,14 @@
+/** eBPF in the kernel: maps, programs, links, objects. @module barewire/bpf */
+
+export * from '../spec/index.ts';
+export * from './info.ts';
+export { type LiveMap, type LiveMaps, type Loaded, type LoadOptions, load } from './load.ts';
+export { BpfMap, type MapOf } from './map.ts';
+export type { HasFd, ReadValue, WriteValue } from './map-value.ts';
+export { explainPermission, NEEDED_CAPABILITIES } from './permission.ts';
+export { BPFFS, ensureBpffs, isOnBpffs, unpin } from './pin.ts';
+export { Program, type ProgramOptions } from './program.ts';
+export { type RecordCallback, RingBuffer } from './ring-buffer.ts';
+export type { TestRun, TestRunOptions, XdpContext } from './test-run.ts';
+export { type UpdateMode, XDP_ACTIONS, type XdpAction } from './uapi.ts';
+export { VerifierError } from './verifier.ts';

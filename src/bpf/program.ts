@@ -1,0 +1,188 @@
+import { encode, type Instruction, slotsOf } from '../asm/index.ts';
+import { FUNC_INFO_SIZE, LINE_INFO_SIZE, programBtf } from '../btf/index.ts';
+import { ArgumentError } from '../error.ts';
+import type { ProgramSpec } from '../spec/index.ts';
+import { cString, Errno, Fd } from '../sys/index.ts';
+import { Attribute, bpfError } from './attribute.ts';
+import { loadBtf } from './btf-object.ts';
+import { type ProgramInfo, programInfo } from './info.ts';
+import { openPinned, pinObject } from './pin.ts';
+import { type TestRun, type TestRunOptions, testRun } from './test-run.ts';
+import { ATTACH_TYPE, Command, PROGRAM_TYPE_XDP, XDP_HAS_FRAGS } from './uapi.ts';
+import { VerifierError } from './verifier.ts';
+
+export interface ProgramOptions {
+  /** Keep the verifier's log also on success, in `program.log`: 1 as on failure, 2 every state. Default is 0. */
+  readonly logLevel?: 0 | 1 | 2;
+  /** Load for this interface's hardware (`offload` mode): its ifindex. */
+  readonly offloadTo?: number;
+}
+
+/** A program in the kernel. */
+export class Program implements Disposable {
+  readonly fd: Fd;
+  readonly name: string;
+  /** The verifier's log, where `logLevel` asked for it. */
+  readonly log: string | undefined;
+
+  private constructor(fd: Fd, name: string, log: string | undefined) {
+    this.fd = fd;
+    this.name = name;
+    this.log = log;
+  }
+
+  /**
+   * Loads a program whose maps exist.
+   *
+   * @param mapFds For each map that the instructions name, its descriptor.
+   * @throws VerifierError when the verifier refuses it; SystemError otherwise.
+   */
+  static load(
+    spec: ProgramSpec,
+    mapFds: Readonly<Record<string, Fd>>,
+    options: ProgramOptions = {},
+  ): Program {
+    const instructions = encode(relocate(spec, mapFds));
+    const debug = programBtf(spec);
+    using btf = debug === undefined ? undefined : loadBtfIfKnown(debug.btf, spec.name);
+    const license = cString(spec.license);
+    const build = (withAttachType: boolean): Attribute => {
+      // struct { prog_type @0, insn_cnt @4, insns @8, license @16, log_level @24, log_size @28, log_buf @32,
+      //   prog_flags @44, prog_name @48, prog_ifindex @64, expected_attach_type @68, prog_btf_fd @72,
+      //   func_info_rec_size @76, func_info @80, func_info_cnt @88, line_info_rec_size @92, line_info @96,
+      //   line_info_cnt @104, …, log_true_size @140 }
+      const attribute = new Attribute(144)
+        .u32(0, PROGRAM_TYPE_XDP)
+        .u32(4, instructions.length / 8)
+        .pointer(8, instructions)
+        .pointer(16, license)
+        .u32(44, spec.frags ? XDP_HAS_FRAGS : 0)
+        .name(48, spec.name)
+        .u32(64, options.offloadTo ?? 0);
+      if (withAttachType) attribute.u32(68, ATTACH_TYPE[spec.attachType]);
+      if (btf !== undefined && debug !== undefined) {
+        attribute
+          .u32(72, btf.number)
+          .u32(76, FUNC_INFO_SIZE)
+          .pointer(80, debug.funcInfo)
+          .u32(88, debug.funcInfo.length / FUNC_INFO_SIZE);
+        if (debug.lineInfo.length > 0) {
+          attribute
+            .u32(92, LINE_INFO_SIZE)
+            .pointer(96, debug.lineInfo)
+            .u32(104, debug.lineInfo.length / LINE_INFO_SIZE);
+        }
+      }
+      return attribute;
+    };
+    const level = options.logLevel ?? 0;
+    if (level !== 0) {
+      const { result, log } = loadWithLog(build(true), level);
+      if (result >= 0) return new Program(new Fd(result, what(spec)), spec.name, log);
+    }
+    let result = build(true).try(Command.programLoad);
+    if (result === -Errno.EINVAL && spec.attachType === 'xdp') {
+      // Kernels before 5.9 do not know XDP's attach type, which is then implied.
+      const { log } = loadWithLog(build(true), 1);
+      if (log === '') result = build(false).try(Command.programLoad);
+    }
+    if (result >= 0) return new Program(new Fd(result, what(spec)), spec.name, undefined);
+    throw explainRefusal(spec, -result, build(true));
+  }
+
+  /** Opens a pinned program. */
+  static openPinned(path: string): Program {
+    return Program.fromFd(openPinned(path, `program at ${path}`));
+  }
+
+  /** Takes over a program's descriptor. */
+  static fromFd(fd: Fd): Program {
+    return new Program(fd, programInfo(fd).name, undefined);
+  }
+
+  info(): ProgramInfo {
+    return programInfo(this.fd);
+  }
+
+  /** Runs the program on given bytes, without an interface (`BPF_PROG_TEST_RUN`). */
+  testRun(options: TestRunOptions): TestRun {
+    return testRun(this.fd, options);
+  }
+
+  /** Gives the program a path on bpffs. */
+  pin(path: string): void {
+    pinObject(this.fd, path);
+  }
+
+  close(): void {
+    this.fd.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+
+function what(spec: ProgramSpec): string {
+  return `program '${spec.name}'`;
+}
+
+/** Puts descriptors where the instructions name maps. */
+function relocate(spec: ProgramSpec, mapFds: Readonly<Record<string, Fd>>): Instruction[] {
+  return spec.instructions.map((instruction) => {
+    const { map, ...rest } = instruction;
+    if (map === undefined) return instruction;
+    const fd = mapFds[map];
+    if (fd === undefined) {
+      throw new ArgumentError(`program ${spec.name} uses the map '${map}', which was not given`);
+    }
+    return { ...rest, imm: fd.number };
+  });
+}
+
+/** A kernel without BTF loads programs all the same. */
+function loadBtfIfKnown(blob: Uint8Array, name: string): Fd | undefined {
+  try {
+    return loadBtf(blob, `program '${name}'`);
+  } catch (error) {
+    const { errno } = error as { errno?: number };
+    if (errno === Errno.EINVAL && (error as Error).message.endsWith('(EINVAL)')) return undefined;
+    throw error;
+  }
+}
+
+const FIRST_LOG_SIZE = 64 * 1024;
+/** `UINT_MAX >> 2`, the kernel's own limit. */
+const LAST_LOG_SIZE = 0x3fff_ffff;
+
+/** Loads with a log, grown until it fits. */
+function loadWithLog(attribute: Attribute, level: 1 | 2): { result: number; log: string } {
+  for (let size = FIRST_LOG_SIZE; ; ) {
+    const buffer = new Uint8Array(size);
+    attribute.u32(24, level).u32(28, size).pointer(32, buffer).u32(140, 0);
+    const result = attribute.try(Command.programLoad);
+    // Since 6.4 the kernel tells the true size; before, ENOSPC is all it says.
+    const trueSize = attribute.readU32(140);
+    const wanted = trueSize > 0 ? trueSize : size * 4;
+    if (result === -Errno.ENOSPC && wanted > size && wanted <= LAST_LOG_SIZE) {
+      size = wanted;
+      continue;
+    }
+    const end = buffer.indexOf(0);
+    return { result, log: new TextDecoder().decode(buffer.subarray(0, end < 0 ? size : end)) };
+  }
+}
+
+function explainRefusal(spec: ProgramSpec, errno: number, attribute: Attribute): Error {
+  if (errno !== Errno.EPERM) {
+    const { log } = loadWithLog(attribute, 1);
+    if (log !== '') return new VerifierError(spec.name, errno, log);
+  }
+  const slots = spec.instructions.reduce((sum, instruction) => sum + slotsOf(instruction), 0);
+  const hints: Partial<Record<number, string>> = {
+    [Errno.E2BIG]: `The program has ${slots} instructions; the kernel takes a million (4096 without CAP_BPF).`,
+    [Errno.EINVAL]: 'This kernel does not know the program type, a flag or the attach type.',
+  };
+  const hint = hints[errno];
+  return bpfError(errno, `load the program '${spec.name}'`, hint === undefined ? {} : { hint });
+}

@@ -1,0 +1,167 @@
+import type { MapType } from '../spec/index.ts';
+
+/** Commands of bpf(2): `enum bpf_cmd` in `linux/bpf.h`. */
+export const Command = {
+  mapCreate: 0,
+  mapLookup: 1,
+  mapUpdate: 2,
+  mapDelete: 3,
+  mapGetNextKey: 4,
+  programLoad: 5,
+  objectPin: 6,
+  objectGet: 7,
+  programTestRun: 10,
+  programGetNextId: 11,
+  mapGetNextId: 12,
+  programGetFdById: 13,
+  mapGetFdById: 14,
+  objectGetInfo: 15,
+  btfLoad: 18,
+  btfGetFdById: 19,
+  mapLookupAndDelete: 21,
+  mapFreeze: 22,
+  mapLookupBatch: 24,
+  mapLookupAndDeleteBatch: 25,
+  mapUpdateBatch: 26,
+  mapDeleteBatch: 27,
+  linkCreate: 28,
+  linkUpdate: 29,
+  linkGetFdById: 30,
+  linkGetNextId: 31,
+  linkDetach: 34,
+} as const;
+
+/** `enum bpf_map_type`. */
+export const MAP_TYPE: Readonly<Record<MapType, number>> = {
+  hash: 1,
+  array: 2,
+  prog_array: 3,
+  percpu_hash: 5,
+  percpu_array: 6,
+  lru_hash: 9,
+  lru_percpu_hash: 10,
+  lpm_trie: 11,
+  array_of_maps: 12,
+  hash_of_maps: 13,
+  devmap: 14,
+  cpumap: 16,
+  xskmap: 17,
+  devmap_hash: 25,
+  ringbuf: 27,
+};
+
+/** `enum bpf_map_type` in full, for maps that others made. */
+export const MAP_TYPE_NAMES: readonly string[] = [
+  'unspec',
+  'hash',
+  'array',
+  'prog_array',
+  'perf_event_array',
+  'percpu_hash',
+  'percpu_array',
+  'stack_trace',
+  'cgroup_array',
+  'lru_hash',
+  'lru_percpu_hash',
+  'lpm_trie',
+  'array_of_maps',
+  'hash_of_maps',
+  'devmap',
+  'sockmap',
+  'cpumap',
+  'xskmap',
+  'sockhash',
+  'cgroup_storage',
+  'reuseport_sockarray',
+  'percpu_cgroup_storage',
+  'queue',
+  'stack',
+  'sk_storage',
+  'devmap_hash',
+  'struct_ops',
+  'ringbuf',
+  'inode_storage',
+  'task_storage',
+  'bloom_filter',
+  'user_ringbuf',
+  'cgrp_storage',
+  'arena',
+];
+
+/** `enum bpf_prog_type` in full, for programs that others loaded. */
+export const PROGRAM_TYPE_NAMES: readonly string[] = [
+  'unspec',
+  'socket_filter',
+  'kprobe',
+  'sched_cls',
+  'sched_act',
+  'tracepoint',
+  'xdp',
+  'perf_event',
+  'cgroup_skb',
+  'cgroup_sock',
+  'lwt_in',
+  'lwt_out',
+  'lwt_xmit',
+  'sock_ops',
+  'sk_skb',
+  'cgroup_device',
+  'sk_msg',
+  'raw_tracepoint',
+  'cgroup_sock_addr',
+  'lwt_seg6local',
+  'lirc_mode2',
+  'sk_reuseport',
+  'flow_dissector',
+  'cgroup_sysctl',
+  'raw_tracepoint_writable',
+  'cgroup_sockopt',
+  'tracing',
+  'struct_ops',
+  'ext',
+  'lsm',
+  'sk_lookup',
+  'syscall',
+  'netfilter',
+];
+
+/** `BPF_PROG_TYPE_XDP`. */
+export const PROGRAM_TYPE_XDP = 6;
+
+/** `enum bpf_attach_type`, XDP's part. */
+export const ATTACH_TYPE = { 'xdp/devmap': 33, 'xdp/cpumap': 35, xdp: 37 } as const;
+
+/** `enum bpf_link_type`, XDP's part. */
+export const LINK_TYPE_XDP = 6;
+
+/** Flags of map creation. */
+export const MapFlag = {
+  noPrealloc: 0x1,
+  noCommonLru: 0x2,
+  readOnlyForPrograms: 0x80,
+  writeOnlyForPrograms: 0x100,
+  mmapable: 0x400,
+  innerMap: 0x1000,
+} as const;
+
+/** `BPF_F_XDP_HAS_FRAGS`, a flag of program load. */
+export const XDP_HAS_FRAGS = 0x20;
+
+/** Flags of `BPF_PROG_TEST_RUN`. */
+export const TestRunFlag = { onCpu: 0x1, liveFrames: 0x2 } as const;
+
+/** Flags of map update (`BPF_ANY`, `BPF_NOEXIST`, `BPF_EXIST`). */
+export const UPDATE_FLAG = { any: 0, create: 1, replace: 2 } as const;
+
+/** `any` creates or replaces, `create` wants the key absent, `replace` wants it present. */
+export type UpdateMode = keyof typeof UPDATE_FLAG;
+
+/** `BPF_F_REPLACE` of link update: only if the link still runs the expected program. */
+export const LINK_REPLACE = 0x4;
+
+/** XDP actions: what a program returns (`enum xdp_action`). */
+export const XDP_ACTIONS = ['aborted', 'drop', 'pass', 'tx', 'redirect'] as const;
+export type XdpAction = (typeof XDP_ACTIONS)[number];
+
+/** The size of names in the kernel, the closing NUL included (`BPF_OBJ_NAME_LEN`). */
+export const OBJECT_NAME_SIZE = 16;
