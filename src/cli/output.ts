@@ -57,12 +57,15 @@ export function makeOutput(
   };
 }
 
-/** JSON with bigints as numbers of exact digits. */
+/** As `JSON.stringify`, but bigints become numbers with all their digits. */
 export function toJson(value: unknown): string {
-  // The mark cannot be in the data: JSON escapes control characters.
-  const mark = '\u0001';
-  const text = JSON.stringify(value, (_, v: unknown) => (typeof v === 'bigint' ? `${mark}${v}${mark}` : v));
-  return text.replace(/"\\u0001(-?\d+)\\u0001"/g, '$1');
+  if (typeof value === 'bigint') return value.toString();
+  if (Array.isArray(value)) return `[${value.map(toJson).join(',')}]`;
+  if (typeof value === 'object' && value !== null && typeof Reflect.get(value, 'toJSON') !== 'function') {
+    const members = Object.entries(value).filter(([, member]) => member !== undefined);
+    return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${toJson(member)}`).join(',')}}`;
+  }
+  return JSON.stringify(value) ?? 'null';
 }
 
 const style =
