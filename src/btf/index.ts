@@ -1,5 +1,6 @@
 /** BPF Type Format: types, encoder, decoder. @module barewire/btf */
 export { BtfBuilder } from './builder.ts';
+export { Btf, decodeBtf } from './decode.ts';
 export { type BtfBase, encodeBtf } from './encode.ts';
 export { btfOf, type MapBtf, mapBtf } from './layout.ts';
 export { FUNC_INFO_SIZE, LINE_INFO_SIZE, type ProgramBtf, programBtf } from './program.ts';

@@ -1,0 +1,311 @@
+import { ArgumentError, CodecError } from '../error.ts';
+import type { BtfBase } from './encode.ts';
+import { NameIndex } from './name-index.ts';
+import { type BtfRecords, Kind, readRecords, textAt } from './records.ts';
+import { BTF_KINDS, BTF_LINKAGES, type BtfKind, type BtfMember, type BtfType } from './type.ts';
+
+/**
+ * Reads a `.BTF` blob of either byte order.
+ *
+ * @param base What a split blob (a module's) builds on, as vmlinux.
+ * @throws CodecError when the blob is truncated, contradicts itself or refers outside of itself.
+ */
+export function decodeBtf(bytes: Uint8Array, base?: Btf): Btf {
+  return new Btf(readRecords(bytes, base?.nextId ?? 1, base?.stringsSize ?? 0), base);
+}
+
+/** Bytes of a pointer: BTF does not tell, eBPF and its kernels have 64 bits. */
+const POINTER_SIZE = 8;
+
+/**
+ * The types of a blob and of its base, decoded when asked for.
+ *
+ * Every ID inside is checked, so following references never leaves the blob; references may still go round in
+ * circles, which `resolve` and `sizeOf` report as a `CodecError`.
+ */
+export class Btf implements BtfBase {
+  readonly base: Btf | undefined;
+  /** The first ID of this blob itself; what lies below is the base's (or `void`). */
+  readonly firstId: number;
+  /** One above the last ID. */
+  readonly nextId: number;
+  /** Bytes of string section, the base's included. */
+  readonly stringsSize: number;
+  readonly #records: BtfRecords;
+  readonly #firstString: number;
+  #names: NameIndex | undefined;
+
+  /** @internal Made by `decodeBtf`. */
+  constructor(records: BtfRecords, base: Btf | undefined) {
+    this.#records = records;
+    this.base = base;
+    this.firstId = base?.nextId ?? 1;
+    this.nextId = this.firstId + records.starts.length;
+    this.#firstString = base?.stringsSize ?? 0;
+    this.stringsSize = this.#firstString + records.strings.length;
+  }
+
+  /** The types of this blob itself (not of its base), in order of ID. */
+  *types(): IterableIterator<BtfType> {
+    for (let id = this.firstId; id < this.nextId; id++) yield this.type(id);
+  }
+
+  /**
+   * The type with this ID.
+   *
+   * @throws ArgumentError when there is none; ID 0 is `void`, which has no record.
+   */
+  type(id: number): BtfType {
+    const owner = this.#ownerOf(id);
+    return owner.#read(owner.#records.starts[id - owner.firstId]!);
+  }
+
+  /** The kind of the type with this ID, without decoding it; `void` for 0. */
+  kind(id: number): BtfKind | 'void' {
+    if (id === 0) return 'void';
+    const owner = this.#ownerOf(id);
+    const start = owner.#records.starts[id - owner.firstId]!;
+    return BTF_KINDS[(owner.#records.words[start + 1]! >>> 24) & 0x1f]!;
+  }
+
+  /** The name of the type with this ID, without decoding it; `''` for none. */
+  name(id: number): string {
+    if (id === 0) return '';
+    const owner = this.#ownerOf(id);
+    return owner.text(owner.#records.words[owner.#records.starts[id - owner.firstId]!]!);
+  }
+
+  /** The lowest ID of a type with this name, of this kind if one is given; `undefined` when there is none. */
+  find(name: string, kind?: BtfKind): number | undefined {
+    return this.base?.find(name, kind) ?? this.#findOwn(name, kind);
+  }
+
+  /** The text at an offset of the string section, as `.BTF.ext` and line info refer to it. */
+  text(offset: number): string {
+    if (offset === 0) return '';
+    if (offset < this.#firstString) return this.base?.text(offset) ?? '';
+    if (!(offset < this.stringsSize)) throw new CodecError('btf', 0, `no string at ${offset}`);
+    return textAt(this.#records.strings, offset - this.#firstString);
+  }
+
+  /**
+   * The type behind typedefs, qualifiers and type tags.
+   *
+   * @throws CodecError when they go round in a circle.
+   */
+  resolve(id: number): number {
+    let current = id;
+    for (let steps = 0; steps < this.nextId; steps++) {
+      switch (this.kind(current)) {
+        case 'typedef':
+        case 'volatile':
+        case 'const':
+        case 'restrict':
+        case 'type_tag':
+          current = this.#third(current);
+          break;
+        default:
+          return current;
+      }
+    }
+    throw this.#circle(id);
+  }
+
+  /**
+   * Bytes that a value of the type takes; `undefined` for what has no values (`void`, functions, forwards, tags).
+   *
+   * @throws CodecError when the type contains itself or is larger than 2^53 bytes.
+   */
+  sizeOf(id: number): number | undefined {
+    let current = this.resolve(id);
+    let count = 1;
+    for (let steps = 0; steps < this.nextId; steps++) {
+      const kind = this.kind(current);
+      if (kind === 'array') {
+        const array = this.type(current);
+        if (array.kind === 'array') {
+          count *= array.length;
+          current = this.resolve(array.type);
+        }
+      } else if (kind === 'var') {
+        current = this.resolve(this.#third(current));
+      } else {
+        const size = this.#ownSize(current, kind);
+        if (size === undefined) return undefined;
+        if (!Number.isSafeInteger(size * count)) {
+          throw new CodecError('btf', this.#offsetOf(id), `type ${id} is larger than memory`);
+        }
+        return size * count;
+      }
+    }
+    throw this.#circle(id);
+  }
+
+  #ownSize(id: number, kind: BtfKind | 'void'): number | undefined {
+    switch (kind) {
+      case 'int':
+      case 'struct':
+      case 'union':
+      case 'enum':
+      case 'enum64':
+      case 'float':
+      case 'datasec':
+        return this.#third(id);
+      case 'ptr':
+        return POINTER_SIZE;
+      default:
+        return undefined;
+    }
+  }
+
+  #findOwn(name: string, kind: BtfKind | undefined): number | undefined {
+    const { words, starts, strings } = this.#records;
+    this.#names ??= new NameIndex(starts.length, (index, visit) => {
+      const offset = words[starts[index]!]!;
+      // A split blob's type may take its name from the base's strings.
+      if (offset === 0) return;
+      if (offset >= this.#firstString) visit(strings, offset - this.#firstString);
+      else this.base?.visitText(offset, visit);
+    });
+    for (const index of this.#names.find(name)) {
+      const id = this.firstId + index;
+      if (this.name(id) === name && (kind === undefined || this.kind(id) === kind)) return id;
+    }
+    return undefined;
+  }
+
+  /** @internal The bytes of a string, for the name index of a blob split off this one. */
+  visitText(offset: number, visit: (strings: Uint8Array, offset: number) => void): void {
+    if (offset >= this.#firstString) visit(this.#records.strings, offset - this.#firstString);
+    else this.base?.visitText(offset, visit);
+  }
+
+  #ownerOf(id: number): Btf {
+    if (!Number.isInteger(id) || id < 1 || id >= this.nextId) {
+      throw new ArgumentError(`BTF has no type ${id}`, { hint: `IDs go from 1 to ${this.nextId - 1}.` });
+    }
+    return id >= this.firstId || this.base === undefined ? this : this.base.#ownerOf(id);
+  }
+
+  /** The third word of a record: its size, or the type it refers to. */
+  #third(id: number): number {
+    const owner = this.#ownerOf(id);
+    return owner.#records.words[owner.#records.starts[id - owner.firstId]! + 2]!;
+  }
+
+  #offsetOf(id: number): number {
+    if (id === 0) return 0;
+    const owner = this.#ownerOf(id);
+    return owner.#records.wordsOffset + owner.#records.starts[id - owner.firstId]! * 4;
+  }
+
+  #circle(id: number): CodecError {
+    return new CodecError('btf', this.#offsetOf(id), `type ${id} refers to itself without end`);
+  }
+
+  #read(start: number): BtfType {
+    const { words } = this.#records;
+    const info = words[start + 1]!;
+    const third = words[start + 2]!;
+    const vlen = info & 0xffff;
+    const flag = info >>> 31 === 1;
+    const name = this.text(words[start]!);
+    const first = start + 3;
+    switch ((info >>> 24) & 0x1f) {
+      case Kind.INT: {
+        const data = words[first]!;
+        const encoding = (['unsigned', 'signed', 'char', 'unsigned', 'bool'] as const)[data >>> 24]!;
+        return {
+          kind: 'int',
+          name,
+          size: third,
+          encoding,
+          bits: data & 0xff,
+          bitOffset: (data >>> 16) & 0xff,
+        };
+      }
+      case Kind.PTR:
+        return { kind: 'ptr', type: third };
+      case Kind.ARRAY:
+        return {
+          kind: 'array',
+          type: words[first]!,
+          indexType: words[first + 1]!,
+          length: words[first + 2]!,
+        };
+      case Kind.STRUCT:
+        return { kind: 'struct', name, size: third, members: this.#members(first, vlen, flag) };
+      case Kind.UNION:
+        return { kind: 'union', name, size: third, members: this.#members(first, vlen, flag) };
+      case Kind.ENUM: {
+        const values = list(vlen, first, 2, (at) => {
+          const value = words[at + 1]!;
+          return { name: this.text(words[at]!), value: flag ? value | 0 : value };
+        });
+        return { kind: 'enum', name, size: third, signed: flag, values };
+      }
+      case Kind.FWD:
+        return { kind: 'fwd', name, of: flag ? 'union' : 'struct' };
+      case Kind.TYPEDEF:
+        return { kind: 'typedef', name, type: third };
+      case Kind.VOLATILE:
+        return { kind: 'volatile', type: third };
+      case Kind.CONST:
+        return { kind: 'const', type: third };
+      case Kind.RESTRICT:
+        return { kind: 'restrict', type: third };
+      case Kind.FUNC:
+        return { kind: 'func', name, type: third, linkage: BTF_LINKAGES[vlen]! };
+      case Kind.FUNC_PROTO: {
+        const parameters = list(vlen, first, 2, (at) => ({
+          name: this.text(words[at]!),
+          type: words[at + 1]!,
+        }));
+        return { kind: 'func_proto', type: third, parameters };
+      }
+      case Kind.VAR:
+        return { kind: 'var', name, type: third, linkage: BTF_LINKAGES[words[first]!]! };
+      case Kind.DATASEC: {
+        const variables = list(vlen, first, 3, (at) => ({
+          type: words[at]!,
+          offset: words[at + 1]!,
+          size: words[at + 2]!,
+        }));
+        return { kind: 'datasec', name, size: third, variables };
+      }
+      case Kind.FLOAT:
+        return { kind: 'float', name, size: third };
+      case Kind.DECL_TAG:
+        return { kind: 'decl_tag', name, type: third, component: words[first]! | 0, attribute: flag };
+      case Kind.TYPE_TAG:
+        return { kind: 'type_tag', name, type: third, attribute: flag };
+      default: {
+        const values = list(vlen, first, 3, (at) => {
+          const value = (BigInt(words[at + 2]!) << 32n) | BigInt(words[at + 1]!);
+          return { name: this.text(words[at]!), value: flag ? BigInt.asIntN(64, value) : value };
+        });
+        return { kind: 'enum64', name, size: third, signed: flag, values };
+      }
+    }
+  }
+
+  /** With the flag, a member's offset word holds a bit field's width in its top byte. */
+  #members(first: number, count: number, bitFields: boolean): BtfMember[] {
+    const { words } = this.#records;
+    return list(count, first, 3, (at) => {
+      const place = words[at + 2]!;
+      return {
+        name: this.text(words[at]!),
+        type: words[at + 1]!,
+        bitOffset: bitFields ? place & 0xff_ffff : place,
+        bitSize: bitFields ? place >>> 24 : 0,
+      };
+    });
+  }
+}
+
+function list<T>(count: number, first: number, step: number, read: (at: number) => T): T[] {
+  const out: T[] = new Array(count);
+  for (let i = 0; i < count; i++) out[i] = read(first + i * step);
+  return out;
+}
