@@ -2,7 +2,19 @@
 export { BtfBuilder } from './builder.ts';
 export { Btf, decodeBtf } from './decode.ts';
 export { type BtfBase, encodeBtf } from './encode.ts';
+export {
+  type BtfExt,
+  type BtfExtSection,
+  CORE_RELOCATION_KINDS,
+  type CoreRelocation,
+  type CoreRelocationKind,
+  decodeBtfExt,
+  encodeBtfExt,
+  type FunctionInfo,
+  type LineInfo,
+} from './ext.ts';
 export { btfOf, type MapBtf, mapBtf } from './layout.ts';
+export { formatDeclaration, formatDefinition } from './print.ts';
 export { FUNC_INFO_SIZE, LINE_INFO_SIZE, type ProgramBtf, programBtf } from './program.ts';
 export { StringTable } from './string-table.ts';
 export * from './type.ts';
