@@ -1,0 +1,64 @@
+/** Links, addresses, routes and device settings from the kernel, over netlink. @module barewire/netlink */
+export type {
+  AddressFlag,
+  AddressOptions,
+  InterfaceAddress,
+  Scope,
+} from './address.ts';
+export { Addresses, type AddressFilter } from './addresses.ts';
+export * from './attribute.ts';
+export { NetlinkError, NoInterfaceError } from './error.ts';
+export type { AttributeNames } from './fault.ts';
+export type {
+  AttachedXdp,
+  Link,
+  LinkFlag,
+  LinkStats,
+  LinkType,
+  OperState,
+  XdpMode,
+} from './link.ts';
+export type {
+  BridgeInfo,
+  BridgeOptions,
+  LinkInfo,
+  MacvlanInfo,
+  MacvlanMode,
+  TunInfo,
+  VlanInfo,
+  VlanProtocol,
+} from './link-info.ts';
+export type {
+  BridgeSpec,
+  LinkChanges,
+  LinkOptions,
+  LinkRef,
+  LinkSpec,
+  MacvlanSpec,
+  NetnsRef,
+  PlainSpec,
+  VethPeerSpec,
+  VethSpec,
+  VlanSpec,
+} from './link-spec.ts';
+export { type LinkFilter, Links } from './links.ts';
+export {
+  type Acknowledgement,
+  type AttributePolicy,
+  type AttributePolicyType,
+  decodeAcknowledgement,
+  decodeMessages,
+  type ExtendedAck,
+  encodeMessage,
+  MESSAGE_HEADER_BYTES,
+  type Message,
+  NLM_F,
+  NLMSG,
+} from './message.ts';
+export { Netlink } from './netlink.ts';
+export {
+  type NetlinkProtocol,
+  type NetlinkRequest,
+  NetlinkSocket,
+  type NetlinkSocketOptions,
+} from './socket.ts';
