@@ -9,7 +9,8 @@ export function nearest(word: string, candidates: Iterable<string>, limit = 3): 
   const scored: { candidate: string; score: number }[] = [];
   for (const candidate of new Set(candidates)) {
     const known = candidate.toLowerCase();
-    const score = typed.length > 1 && known.startsWith(typed) ? 0.5 : distance(typed, known);
+    const unfinished = typed.length > 1 && known.length > typed.length && known.startsWith(typed);
+    const score = unfinished ? 0.5 : distance(typed, known);
     if (score <= Math.max(1, Math.floor(Math.max(typed.length, known.length) / 3))) {
       scored.push({ candidate, score });
     }

@@ -1,6 +1,6 @@
 import { tryParseIp } from '../address/index.ts';
-import { nearest } from '../apps/nearest.ts';
 import { ArgumentError } from '../error.ts';
+import { nearest } from '../nearest.ts';
 
 /** A kind of value on the command line: how it is read, named, explained and completed. */
 export interface Kind<T> {

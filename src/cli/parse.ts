@@ -1,5 +1,5 @@
-import { nearest } from '../apps/nearest.ts';
 import { ArgumentError } from '../error.ts';
+import { nearest } from '../nearest.ts';
 import { UsageError } from './errors.ts';
 import {
   type Command,

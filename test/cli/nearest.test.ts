@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
-import { distance, nearest } from '../../src/apps/nearest.ts';
+import { distance, nearest } from '../../src/nearest.ts';
 
 it('counts wrong, missing, extra and swapped characters', () => {
   assert.equal(distance('json', 'json'), 0);
