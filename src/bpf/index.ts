@@ -7,6 +7,7 @@ export { BpfMap, type MapOf } from './map.ts';
 export type { HasFd, ReadValue, WriteValue } from './map-value.ts';
 export { explainPermission, NEEDED_CAPABILITIES } from './permission.ts';
 export { BPFFS, ensureBpffs, isOnBpffs, unpin } from './pin.ts';
+export { bpffsMounts, type Pin, pins } from './pins.ts';
 export { FEATURE_SINCE, FEATURES, type Feature, probe, probeHelper, probeMapType } from './probe.ts';
 export { Program, type ProgramOptions } from './program.ts';
 export { type RecordCallback, RingBuffer } from './ring-buffer.ts';

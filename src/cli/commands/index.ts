@@ -1,6 +1,7 @@
 import { type CommandGroup, group } from '../table.ts';
 import { completion } from './completion.ts';
 import { help } from './help.ts';
+import { status } from './status.ts';
 
 /** Every command there is. */
 export const barewire: CommandGroup = group({
@@ -9,5 +10,5 @@ export const barewire: CommandGroup = group({
   description: [
     'Counts, filters, redirects and sends packets with eBPF/XDP and AF_XDP, and builds private networks to try it in.',
   ],
-  commands: [help, completion],
+  commands: [status, help, completion],
 });

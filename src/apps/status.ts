@@ -1,0 +1,56 @@
+import { type AttachedXdp, Netlink, type XdpMode } from '../netlink/index.ts';
+import { SystemError } from '../sys/index.ts';
+import { findNamespaces } from './namespaces.ts';
+import { type Owner, Ownership, type ProgramDetails } from './ownership.ts';
+
+/** One XDP program on one interface. */
+export interface AttachedProgram {
+  /** Where the interface is: a namespace's name or path; undefined for the caller's own. */
+  readonly netns: string | undefined;
+  readonly interface: { readonly name: string; readonly index: number };
+  readonly mode: XdpMode;
+  readonly program: ProgramDetails;
+  readonly owner: Owner;
+}
+
+export interface StatusOptions {
+  /** Only this namespace, by name or path. Default is every one that can be found. */
+  readonly netns?: string | undefined;
+}
+
+export interface Status {
+  readonly programs: readonly AttachedProgram[];
+  /** Namespaces that could not be looked into, and why. */
+  readonly unseen: readonly { readonly netns: string; readonly error: SystemError }[];
+  /** Why details of the programs are missing, if they are. */
+  readonly limited: SystemError | undefined;
+}
+
+/** Every XDP program on every interface, with its owner. */
+export function status(options: StatusOptions = {}): Status {
+  const found: { netns: string | undefined; name: string; index: number; xdp: AttachedXdp }[] = [];
+  const unseen: { netns: string; error: SystemError }[] = [];
+  const asked = options.netns !== undefined;
+  for (const netns of asked ? [options.netns] : findNamespaces()) {
+    try {
+      using net = new Netlink({ netns });
+      for (const { name, index, xdp } of net.links.list()) {
+        for (const attached of xdp) found.push({ netns, name, index, xdp: attached });
+      }
+    } catch (error) {
+      // The one that was asked for has to work; of the others, some go meanwhile, some are not ours to enter.
+      if (asked || netns === undefined || !(error instanceof SystemError)) throw error;
+      if (error.code !== 'BW_NOT_FOUND') unseen.push({ netns, error });
+    }
+  }
+  if (found.length === 0) return { programs: [], unseen, limited: undefined };
+  const ownership = new Ownership();
+  const programs = found.map(({ netns, name, index, xdp }) => ({
+    netns,
+    interface: { name, index },
+    mode: xdp.mode,
+    program: ownership.program(xdp.programId),
+    owner: ownership.owner(index, xdp.programId),
+  }));
+  return { programs, unseen, limited: ownership.limited };
+}

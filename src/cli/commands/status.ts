@@ -1,0 +1,81 @@
+import type { AttachedProgram, Status } from '../../apps/status.ts';
+import { type Column, layOut } from '../columns.ts';
+import type { Output } from '../output.ts';
+import { json, netns } from '../standard-options.ts';
+import { type Command, command } from '../table.ts';
+
+export const status: Command = command({
+  name: 'status',
+  summary: 'Show every XDP program on every interface, and whose it is',
+  description: [
+    'Looks into the own network namespace, into those with a name, and into those of processes (containers, for one). A program that a link holds goes when its last holder ends; one put there by netlink stays until somebody takes it off; a path on bpffs keeps either.',
+    'Without CAP_SYS_ADMIN the kernel tells no names and no maps, and without root other processes hide what they hold.',
+  ],
+  options: { json, netns: { ...netns, summary: 'Only this network namespace' } },
+  examples: [
+    { does: 'Everything', line: 'barewire status' },
+    { does: 'Names and tags only, for scripts', line: 'barewire status --json' },
+  ],
+  async run({ options }, { output }) {
+    const app = await import('../../apps/status.ts');
+    const found = app.status({ netns: options.netns });
+    if (options.json) for (const program of found.programs) output.json(program);
+    else print(found, output);
+    for (const { netns: where, error } of found.unseen) output.note(`not seen: ${where}: ${error.message}`);
+    if (found.limited !== undefined) {
+      output.note(`names and maps are not shown: ${found.limited.message}; ${found.limited.hint ?? ''}`);
+    }
+  },
+});
+
+const columns: readonly Column<AttachedProgram>[] = [
+  { title: 'Interface', value: ({ interface: { name } }) => name },
+  { title: 'Mode', value: ({ mode }) => mode },
+  { title: 'ID', align: 'right', value: ({ program }) => `${program.id}` },
+  {
+    title: 'Program',
+    value: ({ program }) => program.name ?? '?',
+    paint: (text, _, paint) => paint.bold(text),
+  },
+  { title: 'Tag', drop: 2, value: ({ program }) => program.tag ?? '?' },
+  {
+    title: 'Loaded',
+    drop: 3,
+    value: ({ program }) => (program.loadedAt ? localTime(program.loadedAt) : '?'),
+  },
+  { title: 'Maps', drop: 1, value: ({ program }) => showMaps(program.maps) },
+  { title: 'Owner', value: ({ owner }) => showOwner(owner) },
+];
+
+function print({ programs }: Status, output: Output): void {
+  if (programs.length === 0) {
+    output.write('No XDP program on any interface.\n');
+    return;
+  }
+  const elsewhere = programs.some(({ netns: where }) => where !== undefined);
+  const namespace: Column<AttachedProgram> = {
+    title: 'Namespace',
+    value: ({ netns: where }) => where ?? '-',
+  };
+  const shown = elsewhere ? [namespace, ...columns] : columns;
+  for (const line of layOut(shown, programs, output.columns, output.paint)) output.write(`${line}\n`);
+}
+
+function showMaps(maps: AttachedProgram['program']['maps']): string {
+  if (maps === undefined) return '?';
+  return maps.length === 0 ? '-' : maps.map(({ id, type, name }) => `${id} ${name} (${type})`).join(', ');
+}
+
+/** Who keeps it: a process by its number and command, a path, or netlink. */
+export function showOwner({ kind, linkId, processes, pins }: AttachedProgram['owner']): string {
+  const keepers = [...processes.map(({ pid, command: line }) => `${pid} ${line}`), ...pins];
+  const means = kind === 'link' ? `link ${linkId}` : 'netlink';
+  return keepers.length === 0 ? means : `${means}: ${keepers.join(', ')}`;
+}
+
+/** As in `2026-11-20 15:04:05`, in the zone of the machine. */
+function localTime(date: Date): string {
+  const pad = (n: number): string => String(n).padStart(2, '0');
+  const day = `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())}`;
+  return `${day} ${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+}
