@@ -63,8 +63,8 @@ export class Attribute {
   }
 }
 
-/** A refusal of bpf(2), with the reason for EPERM worked out. */
+/** A refusal of bpf(2); the reason for EPERM is worked out unless the caller knows it. */
 export function bpfError(errno: number, doing: string, details: SystemErrorDetails = {}): SystemError {
-  const hint = errno === Errno.EPERM ? explainPermission() : details.hint;
+  const hint = details.hint ?? (errno === Errno.EPERM ? explainPermission() : undefined);
   return new SystemError('bpf', errno, { ...details, doing, ...(hint === undefined ? {} : { hint }) });
 }

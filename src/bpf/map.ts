@@ -34,6 +34,7 @@ export class BpfMap<K = unknown, V = unknown, W = V> implements Disposable {
   readonly #nextView: DataView;
   readonly #valueView: DataView;
   readonly #element: Attribute;
+  readonly #deletion: Attribute;
   readonly #iteration: Attribute;
   readonly #batch: MapBatch<K, V, W>;
 
@@ -50,6 +51,8 @@ export class BpfMap<K = unknown, V = unknown, W = V> implements Disposable {
     this.#valueView = new DataView(this.#valueBytes.buffer);
     // struct { map_fd @0, key @8, value or next_key @16, flags @24 }
     this.#element = new Attribute(32).pointer(8, this.#keyBytes).pointer(16, this.#valueBytes);
+    // Deleting refuses an attribute with anything behind the key.
+    this.#deletion = new Attribute(16).pointer(8, this.#keyBytes);
     this.#iteration = new Attribute(32).pointer(16, this.#nextBytes);
     this.#batch = new MapBatch(fd, this.#key, this.#value, spec);
   }
@@ -122,7 +125,7 @@ export class BpfMap<K = unknown, V = unknown, W = V> implements Disposable {
   /** Deletes one entry; whether it was there. */
   delete(key: K): boolean {
     this.#key.write(this.#keyView, 0, key);
-    const result = this.#element.u32(0, this.fd.number).u64(24, 0n).try(Command.mapDelete);
+    const result = this.#deletion.u32(0, this.fd.number).try(Command.mapDelete);
     if (result === -Errno.ENOENT) return false;
     if (result < 0) throw this.#refused(-result, 'delete a key from');
     return true;
