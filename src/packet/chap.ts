@@ -45,7 +45,7 @@ export function decodeChap(bytes: Uint8Array, offset = 0, end: number = bytes.le
 export function emitChap(out: Uint8Array, offset: number, packet: ChapPacket): number {
   const { kind, identifier } = packet;
   const code = ChapCode[kind];
-  if (kind === 'success' || kind === 'failure') {
+  if ('message' in packet) {
     return emitPppControl(out, offset, { code, identifier, payload: packet.message });
   }
   const { value, name } = packet;

@@ -42,7 +42,7 @@ export function decodeEap(bytes: Uint8Array, offset = 0, end: number = bytes.len
 export function emitEap(out: Uint8Array, offset: number, packet: EapPacket): number {
   const { kind, identifier } = packet;
   const code = EapCode[kind];
-  if (kind === 'success' || kind === 'failure') return emitPppControl(out, offset, { code, identifier });
+  if (!('type' in packet)) return emitPppControl(out, offset, { code, identifier });
   requireField('eap type', packet.type, 0xff);
   const payload = new Uint8Array(1 + packet.data.length);
   payload[0] = packet.type;
