@@ -78,13 +78,14 @@ class Printer {
       const type = this.#btf.type(current);
       switch (type.kind) {
         case 'ptr':
-          inner = `*${qualifiers}${inner}`;
+          inner = inner === '' ? `*${qualifiers.trimEnd()}` : `*${qualifiers}${inner}`;
           qualifiers = '';
           break;
         case 'const':
         case 'volatile':
         case 'restrict':
-          qualifiers = `${type.kind} ${qualifiers}`;
+          // A constant array of constants is one `const` in C.
+          if (!qualifiers.includes(type.kind)) qualifiers = `${type.kind} ${qualifiers}`;
           break;
         case 'type_tag':
           break;
@@ -114,6 +115,7 @@ class Printer {
       'members' in type
         ? type.members.map((member) => this.#count(`${indent}${this.#member(member, depth)};\n`))
         : type.values.map(({ name, value }) => this.#count(`${indent}${name} = ${value},\n`));
+    if (lines.length === 0) return `${join(keyword, type.name)} {}`;
     return `${join(keyword, type.name)} {\n${lines.join('')}${'\t'.repeat(depth)}}`;
   }
 
