@@ -43,6 +43,11 @@ export function processIds(): number[] {
     .map(Number);
 }
 
+/** The process of that number, if it runs. */
+export function runningProcess(pid: number): ProcessRef | undefined {
+  return read(`/proc/${pid}/comm`) === '' ? undefined : { pid, command: commandOf(pid) };
+}
+
 function commandOf(pid: number): string {
   const line = read(`/proc/${pid}/cmdline`).split('\0').join(' ').trim();
   return line === '' ? `[${read(`/proc/${pid}/comm`).trim()}]` : line;

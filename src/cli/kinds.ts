@@ -20,6 +20,7 @@ export type Completion =
   | { readonly from: 'interfaces' }
   | { readonly from: 'namespaces' }
   | { readonly from: 'commands' }
+  | { readonly from: 'labs' }
   | { readonly from: 'files' };
 
 /** Any text that is not empty. */
@@ -195,6 +196,11 @@ export function namespaceName(): Kind<string> {
       return given;
     },
   };
+}
+
+/** A lab by its name. */
+export function labName(): Kind<string> {
+  return { ...text('NAME'), accepts: 'the name of a lab', completion: { from: 'labs' } };
 }
 
 /** The path of a file. */

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { ArgumentError } from '../error.ts';
 import type { Context } from './context.ts';
 import { EXIT_FAILURE, EXIT_USAGE, inFull, oneLine, UsageError } from './errors.ts';
 import { helpPage } from './help.ts';
@@ -42,7 +43,8 @@ export async function run(
       return 0;
     output.note(`${root.name}: ${oneLine(error)}`);
     if (verbose && !(error instanceof UsageError)) output.note(inFull(error));
-    return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE;
+    // What the library finds wrong with an argument is wrong with the command line.
+    return error instanceof UsageError || error instanceof ArgumentError ? EXIT_USAGE : EXIT_FAILURE;
   }
 }
 

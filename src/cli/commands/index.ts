@@ -1,6 +1,7 @@
 import { type CommandGroup, group } from '../table.ts';
 import { completion } from './completion.ts';
 import { help } from './help.ts';
+import { lab } from './lab.ts';
 import { status } from './status.ts';
 
 /** Every command there is. */
@@ -10,5 +11,5 @@ export const barewire: CommandGroup = group({
   description: [
     'Counts, filters, redirects and sends packets with eBPF/XDP and AF_XDP, and builds private networks to try it in.',
   ],
-  commands: [status, help, completion],
+  commands: [status, lab, help, completion],
 });

@@ -100,6 +100,12 @@ __${root.name}_candidates() {
         [[ -e $path ]] && __${root.name}_offer "\${path##*/}"
       done
       ;;
+    labs)
+      for path in /run/barewire/labs/*.json; do
+        name=\${path##*/}
+        [[ -e $path ]] && __${root.name}_offer "\${name%.json}"
+      done
+      ;;
     files)
       compopt -o filenames 2>/dev/null
       while IFS= read -r name; do COMPREPLY+=("$name"); done < <(compgen -f -- "$cur")

@@ -67,6 +67,12 @@ function __${name}_namespaces
     end
 end
 
+function __${name}_labs
+    for path in /run/barewire/labs/*.json
+        basename $path .json
+    end
+end
+
 complete -c ${name} -f
 ${lines.join('\n')}
 `;
@@ -93,6 +99,7 @@ function valuePart(root: CommandGroup, completion: Completion): string {
       return '-F';
     case 'interfaces':
     case 'namespaces':
+    case 'labs':
       return `-a '(__${root.name}_${completion.from})'`;
   }
 }

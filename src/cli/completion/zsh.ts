@@ -9,7 +9,7 @@ export function zshCompletion(root: CommandGroup): string {
   return `#compdef ${name}
 # zsh completion for ${name}, made by: ${name} completion zsh
 
-_${name}_interfaces() {
+__${name}_interfaces() {
   local -a names
   local netns=\${opt_args[--netns]:-}
   if [[ -n $netns ]]; then
@@ -20,9 +20,15 @@ _${name}_interfaces() {
   compadd -a names
 }
 
-_${name}_namespaces() {
+__${name}_namespaces() {
   local -a names
   names=(/run/netns/*(N:t))
+  compadd -a names
+}
+
+__${name}_labs() {
+  local -a names
+  names=(/run/barewire/labs/*.json(N:t:r))
   compadd -a names
 }
 
@@ -103,7 +109,8 @@ function action(root: CommandGroup, completion: Completion): string {
       return '_files';
     case 'interfaces':
     case 'namespaces':
-      return `_${root.name}_${completion.from}`;
+    case 'labs':
+      return `__${root.name}_${completion.from}`;
   }
 }
 
