@@ -173,6 +173,11 @@ export function familyOf(version: IpVersion | undefined): number {
   return version === undefined ? AF.UNSPEC : version === 4 ? AF.INET : AF.INET6;
 }
 
+/** Whether a message's first byte says IPv4 or IPv6: dumps of all families may have others among them. */
+export function isIpFamily(family: number | undefined): boolean {
+  return family === AF.INET || family === AF.INET6;
+}
+
 /** @throws CodecError for a family that is neither IPv4 nor IPv6. */
 export function versionOf(family: number): IpVersion {
   if (family === AF.INET) return 4;

@@ -8,11 +8,12 @@ import {
   encodeAddress,
   familyOf,
   type InterfaceAddress,
+  isIpFamily,
 } from './address.ts';
 import type { LinkRef } from './link-spec.ts';
 import type { Links } from './links.ts';
 import { NLM_F } from './message.ts';
-import { AF, ifaddrmsg, RTM } from './rtnetlink.ts';
+import { ifaddrmsg, RTM } from './rtnetlink.ts';
 import type { NetlinkSocket } from './socket.ts';
 
 export interface AddressFilter {
@@ -50,7 +51,7 @@ export class Addresses {
     });
     return (
       messages
-        .filter((message) => message.type === RTM.NEWADDR && isIp(message.payload[0]))
+        .filter((message) => message.type === RTM.NEWADDR && isIpFamily(message.payload[0]))
         .map(decodeAddress)
         // Before Linux 5.0 the kernel lists the addresses of all links.
         .filter((address) => index === 0 || address.index === index)
@@ -105,8 +106,4 @@ export class Addresses {
       }),
     );
   }
-}
-
-function isIp(family: number | undefined): boolean {
-  return family === AF.INET || family === AF.INET6;
 }

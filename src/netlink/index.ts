@@ -55,10 +55,27 @@ export {
   NLM_F,
   NLMSG,
 } from './message.ts';
+export type { Neighbour, NeighbourFlag, NeighbourOptions, NeighbourState } from './neighbour.ts';
+export { type NeighbourFilter, Neighbours } from './neighbours.ts';
 export { Netlink } from './netlink.ts';
+export { NetnsIds } from './netns-ids.ts';
+export type {
+  NextHop,
+  NextHopFlag,
+  Route,
+  RouteFlag,
+  RouteMetrics,
+  RouteProtocol,
+  RouteType,
+} from './route.ts';
+export type { NextHopSpec, RouteSpec, RouteTable } from './route-spec.ts';
+export { type RouteFilter, type RouteQuery, Routes } from './routes.ts';
+export type { Range, Rule, RuleAction, RuleSpec } from './rule.ts';
+export { Rules } from './rules.ts';
 export {
   type NetlinkProtocol,
   type NetlinkRequest,
   NetlinkSocket,
   type NetlinkSocketOptions,
 } from './socket.ts';
+export { XdpAttachments, type XdpAttachOptions, type XdpDetachOptions } from './xdp.ts';
