@@ -1,6 +1,14 @@
 /** eBPF in the kernel: maps, programs, links, objects. @module barewire/bpf */
 
 export * from '../spec/index.ts';
+export {
+  type AttachOptions,
+  attachXdp,
+  type ModeRefusal,
+  ModeRefusedError,
+  OccupiedError,
+  type XdpAttachment,
+} from './attach.ts';
 export * from './info.ts';
 export { type LiveMap, type LiveMaps, type Loaded, type LoadOptions, load } from './load.ts';
 export { BpfMap, type MapOf } from './map.ts';
@@ -10,7 +18,9 @@ export { BPFFS, ensureBpffs, isOnBpffs, unpin } from './pin.ts';
 export { bpffsMounts, type Pin, pins } from './pins.ts';
 export { FEATURE_SINCE, FEATURES, type Feature, probe, probeHelper, probeMapType } from './probe.ts';
 export { Program, type ProgramOptions } from './program.ts';
+export { remedyFor } from './remedy.ts';
 export { type RecordCallback, RingBuffer } from './ring-buffer.ts';
 export type { TestRun, TestRunOptions, XdpContext } from './test-run.ts';
 export { type UpdateMode, XDP_ACTIONS, type XdpAction } from './uapi.ts';
 export { VerifierError } from './verifier.ts';
+export { XdpLink } from './xdp-link.ts';

@@ -190,12 +190,13 @@ function build(lab: Lab, { hosts, wires }: ResolvedLab): void {
       }
     }
   }
-  for (const { name, forwarding } of hosts) {
+  for (const { name, forwarding, gateway } of hosts) {
     const host = lab.host(name);
     if (forwarding) {
       host.sysctl('net.ipv4.ip_forward', 1);
       host.sysctl('net.ipv6.conf.all.forwarding', 1);
     }
+    if (gateway !== undefined) host.net.routes.add({ destination: 'default', via: gateway });
   }
 }
 
