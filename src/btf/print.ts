@@ -8,8 +8,8 @@ import type { BtfMember, BtfType } from './type.ts';
  * A hostile blob can describe types that nest for ever or grow exponentially, so depth and length are bounded.
  */
 
-/** Text longer than this is refused; the longest in a kernel is some tens of kilobytes. */
-const MAX_TEXT = 1 << 20;
+/** Text longer than this is refused; the longest in a kernel is 17 kB. */
+const MAX_TEXT = 1 << 17;
 /** Anonymous structs deeper than this are refused. */
 const MAX_DEPTH = 32;
 
@@ -85,7 +85,7 @@ class Printer {
         case 'volatile':
         case 'restrict':
           // A constant array of constants is one `const` in C.
-          if (!qualifiers.includes(type.kind)) qualifiers = `${type.kind} ${qualifiers}`;
+          if (!qualifiers.includes(type.kind)) qualifiers = `${qualifiers}${type.kind} `;
           break;
         case 'type_tag':
           break;
