@@ -5,10 +5,17 @@ import {
   spawn,
   spawnSync,
 } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { BarewireError } from '../error.ts';
 import { Netlink } from '../netlink/index.ts';
 import type { Netns } from '../sys/index.ts';
+import type { FloodOrder } from './udp-flood.ts';
+
+const FLOOD_PROGRAM = fileURLToPath(new URL(`udp-flood${import.meta.url.slice(-3)}`, import.meta.url));
 
 /** One host of a lab: a network namespace with the ends of its wires. */
 export class LabHost {
@@ -58,6 +65,26 @@ export class LabHost {
       );
     }
     return result.stdout;
+  }
+
+  /**
+   * Sends UDP datagrams from the host through an ordinary kernel socket, in a process of its own.
+   *
+   * @returns How many the socket took.
+   * @throws BarewireError `BW_COMMAND` when the process fails.
+   */
+  async flood(order: FloodOrder): Promise<{ readonly sent: number }> {
+    const child = this.spawn(process.execPath, [FLOOD_PROGRAM, JSON.stringify(order)], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const [output, complaint, [code]] = await Promise.all([
+      text(child.stdout as Readable),
+      text(child.stderr as Readable),
+      once(child, 'exit'),
+    ]);
+    if (code !== 0)
+      throw new BarewireError('BW_COMMAND', `the sender on host ${this.name} failed: ${complaint}`);
+    return JSON.parse(output) as { sent: number };
   }
 
   /** Sets a kernel parameter of the host's network, as in `sysctl('net.ipv4.ip_forward', 1)`. */
