@@ -1,5 +1,5 @@
-/** Why a command was asked to stop. */
-export type StopReason = NodeJS.Signals | 'EPIPE';
+/** Why a command was asked to stop: a signal, or because its output goes nowhere. */
+export type StopReason = NodeJS.Signals | 'output';
 
 /** Turns the ways of asking a process to stop into one `AbortSignal`. */
 export interface Stop {
