@@ -1,5 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { attachXdp, type Loaded, load, type ModeRefusal, probe, type XdpAttachment } from '../bpf/index.ts';
+import {
+  attachXdp,
+  type Loaded,
+  load,
+  type ModeRefusal,
+  ModeRefusedError,
+  probe,
+  type XdpAttachment,
+} from '../bpf/index.ts';
 import { ArgumentError, BarewireError } from '../error.ts';
 import { Netlink, type XdpMode } from '../netlink/index.ts';
 import { type CounterMaps, counterSpec } from '../programs/counter.ts';
@@ -72,7 +80,8 @@ export class PacketCounter implements Disposable {
     const net = new Netlink({ netns: options.netns });
     try {
       // Before anything is loaded: a name that is none is the likeliest mistake.
-      const { index } = net.links.get(options.interface);
+      const { index, name } = net.links.get(options.interface);
+      if (options.mode === 'offload') throw new ModeRefusedError(name, [NO_OFFLOAD]);
       const loaded = load(counterSpec({ frags: probe('xdp-frags') }));
       try {
         const attachment = attachXdp(loaded.program, { ...options, interface: index });
@@ -159,6 +168,13 @@ export class PacketCounter implements Disposable {
     }
   }
 }
+
+/** The one family of cards that takes programs (nfp) has arrays and hashes only. */
+const NO_OFFLOAD: ModeRefusal = {
+  mode: 'offload',
+  reason: 'no card that runs XDP programs itself has per-CPU maps, which the counter needs',
+  remedy: 'Use the driver or the generic mode.',
+};
 
 /** Never later than asked, whatever the timer's grain; returns early when the signal is aborted. */
 async function sleepUntil(time: number, signal: AbortSignal | undefined): Promise<void> {

@@ -16,6 +16,8 @@ export interface AttachedProgram {
 export interface StatusOptions {
   /** Only this namespace, by name or path. Default is every one that can be found. */
   readonly netns?: string | undefined;
+  /** Only interfaces of this name. */
+  readonly interface?: string | undefined;
 }
 
 export interface Status {
@@ -26,15 +28,22 @@ export interface Status {
   readonly limited: SystemError | undefined;
 }
 
-/** Every XDP program on every interface, with its owner. */
+/**
+ * Every XDP program on every interface, with its owner.
+ *
+ * @throws NoInterfaceError when none of the namespaces has an interface of the name that is asked for.
+ */
 export function status(options: StatusOptions = {}): Status {
   const found: { netns: string | undefined; name: string; index: number; xdp: AttachedXdp }[] = [];
   const unseen: { netns: string; error: SystemError }[] = [];
   const asked = options.netns !== undefined;
+  let known = options.interface === undefined;
   for (const netns of asked ? [options.netns] : findNamespaces()) {
     try {
       using net = new Netlink({ netns });
-      for (const { name, index, xdp } of net.links.list()) {
+      for (const { name, altNames, index, xdp } of net.links.list()) {
+        if (options.interface !== undefined && ![name, ...altNames].includes(options.interface)) continue;
+        known = true;
         for (const attached of xdp) found.push({ netns, name, index, xdp: attached });
       }
     } catch (error) {
@@ -43,6 +52,7 @@ export function status(options: StatusOptions = {}): Status {
       if (error.code !== 'BW_NOT_FOUND') unseen.push({ netns, error });
     }
   }
+  if (!known) requireInterface(options.interface ?? '', options.netns);
   if (found.length === 0) return { programs: [], unseen, limited: undefined };
   const ownership = new Ownership();
   const programs = found.map(({ netns, name, index, xdp }) => ({
@@ -53,4 +63,10 @@ export function status(options: StatusOptions = {}): Status {
     owner: ownership.owner(index, xdp.programId),
   }));
   return { programs, unseen, limited: ownership.limited };
+}
+
+/** Lets netlink say which names are near. */
+function requireInterface(name: string, netns: string | undefined): void {
+  using net = new Netlink({ netns });
+  net.links.get(name);
 }

@@ -8,6 +8,8 @@ export interface Column<R> {
   readonly align?: 'left' | 'right';
   /** Columns go in the order of this number, highest first, when the terminal is too narrow. Default is 0: stays. */
   readonly drop?: number;
+  /** At least so wide where there is room, so that a table drawn again and again stands still. Default is 0. */
+  readonly least?: number;
   readonly value: (row: R) => string;
   readonly paint?: (text: string, row: R, paint: Paint) => string;
 }
@@ -36,6 +38,9 @@ export function layOut<R>(
     if (total() <= width) break;
     shown.delete(c);
   }
+  const padded = widths.map((width, c) => Math.max(width, columns[c]!.least ?? 0));
+  const needed = [...shown].reduce((sum, c) => sum + padded[c]!, 2 * (shown.size - 1));
+  if (needed <= width) widths.splice(0, widths.length, ...padded);
   cutWidest(columns, widths, shown, total() - width);
 
   const line = (texts: readonly string[], decorate: (c: number, text: string) => string): string => {

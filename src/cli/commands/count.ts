@@ -154,12 +154,19 @@ function table({ counts, before, span, elapsed }: CountReport, output: Output): 
     {
       title: `After ${Math.round(elapsed / 1000)} s`,
       value: (row) => row.name,
+      least: 12,
       paint: (cell, row, paint) => (row.name === 'All' ? paint.bold(cell) : cell),
     },
-    { title: 'Packets', align: 'right', value: (row) => grouped(row.now.packets) },
-    { title: 'Rate', align: 'right', drop: 1, value: (row) => perSecond(rate(row).packetsPerSecond) },
-    { title: 'Bytes', align: 'right', drop: 3, value: (row) => bytes(row.now.bytes) },
-    { title: 'Rate', align: 'right', drop: 2, value: (row) => bitRate(rate(row).bitsPerSecond) },
+    { title: 'Packets', align: 'right', least: 13, value: (row) => grouped(row.now.packets) },
+    {
+      title: 'Rate',
+      align: 'right',
+      drop: 1,
+      least: 8,
+      value: (row) => perSecond(rate(row).packetsPerSecond),
+    },
+    { title: 'Bytes', align: 'right', drop: 3, least: 7, value: (row) => bytes(row.now.bytes) },
+    { title: 'Rate', align: 'right', drop: 2, least: 11, value: (row) => bitRate(rate(row).bitsPerSecond) },
   ];
   return layOut(columns, rowsOf(counts, before), output.columns, output.paint);
 }

@@ -1,5 +1,6 @@
 import type { AttachedProgram, Status } from '../../apps/status.ts';
 import { type Column, layOut } from '../columns.ts';
+import { interfaceName } from '../kinds.ts';
 import type { Output } from '../output.ts';
 import { json, netns } from '../standard-options.ts';
 import { type Command, command } from '../table.ts';
@@ -11,14 +12,17 @@ export const status: Command = command({
     'Looks into the own network namespace, into those with a name, and into those of processes (containers, for one). A program that a link holds goes when its last holder ends; one put there by netlink stays until somebody takes it off; a path on bpffs keeps either.',
     'Without CAP_SYS_ADMIN the kernel tells no names and no maps, and without root other processes hide what they hold.',
   ],
+  positionals: [
+    { name: 'interface', kind: interfaceName(), summary: 'Only interfaces of this name', optional: true },
+  ],
   options: { json, netns: { ...netns, summary: 'Only this network namespace' } },
   examples: [
     { does: 'Everything', line: 'barewire status' },
-    { does: 'Names and tags only, for scripts', line: 'barewire status --json' },
+    { does: 'Whose program is on eth0, for a script', line: 'barewire status eth0 --json' },
   ],
-  async run({ options }, { output }) {
+  async run({ args, options }, { output }) {
     const app = await import('../../apps/status.ts');
-    const found = app.status({ netns: options.netns });
+    const found = app.status({ netns: options.netns, interface: args.interface });
     if (options.json) for (const program of found.programs) output.json(program);
     else print(found, output);
     for (const { netns: where, error } of found.unseen) output.note(`not seen: ${where}: ${error.message}`);
@@ -49,7 +53,7 @@ const columns: readonly Column<AttachedProgram>[] = [
 
 function print({ programs }: Status, output: Output): void {
   if (programs.length === 0) {
-    output.write('No XDP program on any interface.\n');
+    output.write('No XDP program is attached.\n');
     return;
   }
   const elsewhere = programs.some(({ netns: where }) => where !== undefined);
