@@ -11,6 +11,8 @@ const MAP_PRIVATE = 0x02;
 const MAP_FIXED = 0x10;
 const MAP_ANONYMOUS = 0x20;
 export const MAP_POPULATE = 0x8000;
+const MAP_HUGETLB = 0x40000;
+const MADV_HUGEPAGE = 14;
 
 /** The unit of mappings on x86-64 and on arm64 with 4 KiB pages; an arena checks it. */
 export const PAGE_SIZE = 4096;
@@ -80,6 +82,30 @@ export class Arena implements Disposable {
       throw new SystemError('mmap', -result, { doing: `map ${length} bytes of ${fd.what}` });
     }
     this.#mapped.push({ offset, length });
+  }
+
+  /**
+   * Puts pages of 2 MiB under a part of the arena that begins and ends on such pages' borders in memory; what was there
+   * becomes zeros.
+   *
+   * @returns false, with the memory as it was but zeroed, when the kernel has not that many (`vm.nr_hugepages`).
+   */
+  mapHugePages(offset: number, length: number): boolean {
+    this.#require(offset, length);
+    const flags = MAP_SHARED | MAP_FIXED | MAP_ANONYMOUS | MAP_HUGETLB;
+    const at = this.address + offset;
+    if (syscall('mmap', at, length, PROT_READ | PROT_WRITE, flags, -1, 0) < 0) {
+      this.#paper(offset, length);
+      return false;
+    }
+    this.#mapped.push({ offset, length });
+    return true;
+  }
+
+  /** Asks for transparent huge pages under a part of the arena; whether the kernel takes the advice. */
+  adviseHugePages(offset: number, length: number): boolean {
+    this.#require(offset, length);
+    return syscall('madvise', this.address + offset, length, MADV_HUGEPAGE) === 0;
   }
 
   /** Ends a mapping: zeros take its place, so that a view still in use reads them instead of faulting. */

@@ -1,0 +1,28 @@
+import { ArgumentError } from '../error.ts';
+import { callTo, type Fd } from '../sys/index.ts';
+import { SO, SOL_SOCKET } from './uapi.ts';
+
+/** The driver is polled from our own thread instead of by interrupts. */
+export interface BusyPollOptions {
+  /** How long one wake-up may poll, in microseconds. Default is 20. */
+  readonly microseconds?: number;
+  /** Packets that one wake-up may take. Default is 64. */
+  readonly budget?: number;
+}
+
+/** Has the socket prefer busy polling (Linux 5.11). */
+export function setBusyPoll(fd: Fd, options: BusyPollOptions): void {
+  const { microseconds = 20, budget = 64 } = options;
+  for (const [name, value] of Object.entries({ microseconds, budget })) {
+    if (!Number.isInteger(value) || value < 1)
+      throw new ArgumentError(`busyPoll.${name}: ${value} is not at least 1`);
+  }
+  for (const [option, value] of [
+    [SO.preferBusyPoll, 1],
+    [SO.busyPoll, microseconds],
+    [SO.busyPollBudget, budget],
+  ] as const) {
+    const bytes = new Int32Array([value]);
+    callTo(`set up busy polling on ${fd.what}`, 'setsockopt', fd.number, SOL_SOCKET, option, bytes, 4);
+  }
+}

@@ -1,0 +1,18 @@
+/** AF_XDP: sockets that share memory with the kernel. @module barewire/xsk */
+export type { CopyMode, Refusal, RingSizes } from './bind.ts';
+export type { BusyPollOptions } from './busy-poll.ts';
+export { InterfaceGoneError, NoQueueError, QueueBusyError } from './error.ts';
+export { FrameOwnershipError, type OwnerName } from './ownership.ts';
+export {
+  type Build,
+  type LinkState,
+  type Rewrite,
+  type Traffic,
+  type Visit,
+  XskSocket,
+  type XskSocketHandle,
+  type XskSocketOptions,
+} from './socket.ts';
+export type { XskStatistics } from './statistics.ts';
+export { DescriptorOption } from './uapi.ts';
+export { type PageKind, Umem, type UmemHandle, type UmemOptions } from './umem.ts';
