@@ -2,7 +2,9 @@
 export type { CopyMode, Refusal, RingSizes } from './bind.ts';
 export type { BusyPollOptions } from './busy-poll.ts';
 export { InterfaceGoneError, NoQueueError, QueueBusyError } from './error.ts';
+export type { Match, MatchRule, PortRange } from './match.ts';
 export { FrameOwnershipError, type OwnerName } from './ownership.ts';
+export { type RedirectMaps, type RedirectOptions, redirectSpec } from './redirect.ts';
 export {
   type Build,
   type LinkState,

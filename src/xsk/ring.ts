@@ -50,7 +50,7 @@ export class ConsumerRing {
       this.#producer = Atomics.load(this.words, this.#producerAt);
       count = (this.#producer - this.next) | 0;
     }
-    return count < limit ? count : limit;
+    return Math.min(count, limit);
   }
 
   /** Gives `count` entries back to the kernel; they have been read. */
@@ -93,7 +93,7 @@ export class ProducerRing {
       this.#end = (Atomics.load(this.words, this.#consumerAt) + this.size) | 0;
       count = (this.#end - this.next) | 0;
     }
-    return count < limit ? count : limit;
+    return Math.min(count, limit);
   }
 
   /** Shows the kernel every entry before `next`. */
