@@ -1,4 +1,4 @@
-import { type Ipv4Address, type MacAddress, putIpv4, putMac } from './address.ts';
+import { type Ipv4Address, ipv4Text, type MacAddress, macText, putIpv4, putMac } from './address.ts';
 import { EtherType } from './headers.ts';
 import { inside, PacketView, refusal, requireField, requireRoom } from './view.ts';
 import { putU16, putU32, putU48, u16At, u32At, u48At } from './wire.ts';
@@ -101,6 +101,22 @@ export class ArpView extends PacketView {
   }
   set targetProtocolAddress(value: number) {
     putU32(this.bytes, this.offset + 24, value);
+  }
+
+  get senderHardwareAddressText(): string {
+    return macText(this.senderHardwareAddress);
+  }
+
+  get senderProtocolAddressText(): string {
+    return ipv4Text(this.senderProtocolAddress);
+  }
+
+  get targetHardwareAddressText(): string {
+    return macText(this.targetHardwareAddress);
+  }
+
+  get targetProtocolAddressText(): string {
+    return ipv4Text(this.targetProtocolAddress);
   }
 }
 

@@ -1,4 +1,4 @@
-import { type Ipv4Address, type Ipv6Address, ipv4Number, parseIpv6 } from './address.ts';
+import { type Ipv4Address, type Ipv6Address, ipv4Number, ipv6Bytes } from './address.ts';
 import { u16At } from './wire.ts';
 
 /**
@@ -39,9 +39,7 @@ export function addressSum4(source: Ipv4Address, destination: Ipv4Address): numb
 
 /** What two IPv6 addresses contribute to a pseudo-header. */
 export function addressSum6(source: Ipv6Address, destination: Ipv6Address): number {
-  const a = typeof source === 'string' ? parseIpv6(source) : source;
-  const b = typeof destination === 'string' ? parseIpv6(destination) : destination;
-  return onesSum(b, 0, 16, onesSum(a, 0, 16));
+  return onesSum(ipv6Bytes(destination), 0, 16, onesSum(ipv6Bytes(source), 0, 16));
 }
 
 /**

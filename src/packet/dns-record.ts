@@ -1,5 +1,6 @@
+import { formatIPv6 } from '../address/index.ts';
 import { ArgumentError, CodecError } from '../error.ts';
-import { formatIpv4, formatIpv6, parseIpv4, parseIpv6 } from './address.ts';
+import { ipv4Text, putIpv4, putIpv6 } from './address.ts';
 import { decodeName, emitName, type NameTable, skipName } from './dns-name.ts';
 import { requireField, requireRoom } from './view.ts';
 import { putU16, putU32, u16At, u32At } from './wire.ts';
@@ -252,9 +253,9 @@ function readField(kind: FieldName, bytes: Uint8Array, start: number, at: number
     case 'u32':
       return u32At(bytes, at);
     case 'ipv4':
-      return formatIpv4(u32At(bytes, at));
+      return ipv4Text(u32At(bytes, at));
     case 'ipv6':
-      return formatIpv6(bytes, at);
+      return formatIPv6(bytes, at);
     case 'name':
     case 'compressed':
       return decodeName(bytes, start, at, end);
@@ -301,10 +302,12 @@ function writeField(
       return at + 4;
     case 'ipv4':
       requireRoom(name, out, at, 4);
-      putU32(out, at, parseIpv4(value as string));
+      putIpv4(out, at, value as string);
       return at + 4;
     case 'ipv6':
-      return putBytes(out, at, parseIpv6(value as string));
+      requireRoom(name, out, at, 16);
+      putIpv6(out, at, value as string);
+      return at + 16;
     case 'name':
       return emitName(out, at, value as string);
     case 'compressed':

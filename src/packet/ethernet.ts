@@ -1,4 +1,4 @@
-import { type MacAddress, putMac } from './address.ts';
+import { type MacAddress, macText, putMac } from './address.ts';
 import { inside, PacketView, refusal, requireField, requireRoom } from './view.ts';
 import { putU16, putU48, u16At, u48At } from './wire.ts';
 
@@ -31,7 +31,7 @@ export class EthernetView extends PacketView {
     return this.offset + ETHERNET_LENGTH;
   }
 
-  /** A 48-bit number; `formatMac` writes it as text. */
+  /** A 48-bit number. */
   get destination(): number {
     return u48At(this.bytes, this.offset);
   }
@@ -39,12 +39,20 @@ export class EthernetView extends PacketView {
     putU48(this.bytes, this.offset, value);
   }
 
-  /** A 48-bit number; `formatMac` writes it as text. */
+  /** A 48-bit number. */
   get source(): number {
     return u48At(this.bytes, this.offset + 6);
   }
   set source(value: number) {
     putU48(this.bytes, this.offset + 6, value);
+  }
+
+  get destinationText(): string {
+    return macText(this.destination);
+  }
+
+  get sourceText(): string {
+    return macText(this.source);
   }
 
   /** Below 0x600 it is the length of an 802.3 frame instead. */

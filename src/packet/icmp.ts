@@ -1,4 +1,4 @@
-import { formatIpv4, type Ipv4Address, putIpv4 } from './address.ts';
+import { type Ipv4Address, ipv4Text, putIpv4 } from './address.ts';
 import { checksum } from './checksum.ts';
 import {
   emitPayload,
@@ -109,7 +109,7 @@ export class IcmpView extends PacketView {
   }
 
   get gatewayText(): string {
-    return formatIpv4(this.gateway);
+    return ipv4Text(this.gateway);
   }
 
   /** Of a destination unreachable message with code 4, in bytes. */

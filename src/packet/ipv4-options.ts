@@ -1,5 +1,5 @@
 import { ArgumentError, CodecError } from '../error.ts';
-import { formatIpv4, type Ipv4Address, putIpv4 } from './address.ts';
+import { type Ipv4Address, ipv4Text, putIpv4 } from './address.ts';
 import { requireField, requireRoom } from './view.ts';
 import { putU16, u16At, u32At } from './wire.ts';
 
@@ -127,7 +127,7 @@ function optionAt(cursor: Ipv4OptionCursor): Ipv4Option {
   const length = dataEnd - dataOffset;
   if (route !== undefined && length % 4 === 1) {
     const addresses: string[] = [];
-    for (let at = dataOffset + 1; at < dataEnd; at += 4) addresses.push(formatIpv4(u32At(bytes, at)));
+    for (let at = dataOffset + 1; at < dataEnd; at += 4) addresses.push(ipv4Text(u32At(bytes, at)));
     return { kind: route, pointer: bytes[dataOffset]!, addresses };
   }
   if (type === Ipv4OptionType.routerAlert && length === 2) {

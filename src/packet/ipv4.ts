@@ -1,4 +1,4 @@
-import { formatIpv4, type Ipv4Address, putIpv4 } from './address.ts';
+import { type Ipv4Address, ipv4Text, putIpv4 } from './address.ts';
 import { checksum, checksumReplace16, onesSum } from './checksum.ts';
 import { emitIpv4Options, type Ipv4Option, ipv4OptionsLength } from './ipv4-options.ts';
 import {
@@ -202,11 +202,11 @@ export class Ipv4View extends PacketView {
   }
 
   get sourceText(): string {
-    return formatIpv4(this.source);
+    return ipv4Text(this.source);
   }
 
   get destinationText(): string {
-    return formatIpv4(this.destination);
+    return ipv4Text(this.destination);
   }
 
   /** What source and destination contribute to a pseudo-header. */

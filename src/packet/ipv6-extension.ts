@@ -1,5 +1,6 @@
 import { CodecError } from '../error.ts';
 import { type Ipv6Address, putIpv6 } from './address.ts';
+import { AH_LENGTH } from './ah.ts';
 import { IpProtocol } from './headers.ts';
 import { emitIpv6Options, type Ipv6Option, ipv6OptionsLength } from './ipv6-options.ts';
 import { inside, PacketView, refusal, requireField, requireRoom } from './view.ts';
@@ -44,9 +45,9 @@ export function ipv6ExtensionLength(
   if (!inside(bytes, offset, end, UNIT)) return -1;
   let length = UNIT;
   // AH counts in 32-bit words less two (RFC 4302, section 2.2), all others in 8-byte units less one.
-  if (nextHeader === IpProtocol.ah) length = (bytes[offset + 1]! + 2) * 4;
+  if (nextHeader === IpProtocol.ah) length = Math.max(AH_LENGTH, (bytes[offset + 1]! + 2) * 4);
   else if (nextHeader !== IpProtocol.fragment) length = (bytes[offset + 1]! + 1) * UNIT;
-  return length >= UNIT && offset + length <= end ? length : -1;
+  return offset + length <= end ? length : -1;
 }
 
 /**

@@ -1,4 +1,5 @@
-import { formatIpv6, type Ipv6Address, putIpv6 } from './address.ts';
+import { formatIPv6 } from '../address/index.ts';
+import { type Ipv6Address, putIpv6 } from './address.ts';
 import { onesSum } from './checksum.ts';
 import {
   emitPayload,
@@ -151,11 +152,11 @@ export class Ipv6View extends PacketView {
   }
 
   get sourceText(): string {
-    return formatIpv6(this.bytes, this.offset + 8);
+    return formatIPv6(this.bytes, this.offset + 8);
   }
 
   get destinationText(): string {
-    return formatIpv6(this.bytes, this.offset + 24);
+    return formatIPv6(this.bytes, this.offset + 24);
   }
 
   /** What source and destination contribute to a pseudo-header. */

@@ -1,5 +1,6 @@
+import { formatIPv6 } from '../address/index.ts';
 import { CodecError } from '../error.ts';
-import { formatIpv6, formatMac, type Ipv6Address, type MacAddress, putIpv6, putMac } from './address.ts';
+import { type Ipv6Address, type MacAddress, macText, putIpv6, putMac } from './address.ts';
 import { decodeName, emitName, nameLength, skipName } from './dns-name.ts';
 import { requireField, requireRoom } from './view.ts';
 import { putU32, u32At, u48At } from './wire.ts';
@@ -123,10 +124,10 @@ function optionAt(cursor: NdpOptionCursor): NdpOption {
   const { bytes, type, offset, dataOffset, dataEnd, length } = cursor;
   switch (type) {
     case NdpOptionType.sourceLinkLayer:
-      if (length === 8) return { kind: 'sourceLinkLayer', address: formatMac(cursor.linkLayerAddress) };
+      if (length === 8) return { kind: 'sourceLinkLayer', address: macText(cursor.linkLayerAddress) };
       break;
     case NdpOptionType.targetLinkLayer:
-      if (length === 8) return { kind: 'targetLinkLayer', address: formatMac(cursor.linkLayerAddress) };
+      if (length === 8) return { kind: 'targetLinkLayer', address: macText(cursor.linkLayerAddress) };
       break;
     case NdpOptionType.prefix:
       if (length === 32) {
@@ -137,7 +138,7 @@ function optionAt(cursor: NdpOptionCursor): NdpOption {
           autonomous: (bytes[offset + 3]! & 0x40) !== 0,
           validLifetime: u32At(bytes, offset + 4),
           preferredLifetime: u32At(bytes, offset + 8),
-          prefix: formatIpv6(bytes, offset + 16),
+          prefix: formatIPv6(bytes, offset + 16),
         };
       }
       break;
@@ -149,7 +150,7 @@ function optionAt(cursor: NdpOptionCursor): NdpOption {
     case NdpOptionType.rdnss:
       if (length % 16 === 8 && length > 8) {
         const addresses: string[] = [];
-        for (let at = offset + 8; at < dataEnd; at += 16) addresses.push(formatIpv6(bytes, at));
+        for (let at = offset + 8; at < dataEnd; at += 16) addresses.push(formatIPv6(bytes, at));
         return { kind: 'rdnss', lifetime: u32At(bytes, offset + 4), addresses };
       }
       break;

@@ -1,5 +1,6 @@
+import { formatIPv6 } from '../address/index.ts';
 import { CodecError } from '../error.ts';
-import { formatIpv6, type Ipv6Address, putIpv6 } from './address.ts';
+import { type Ipv6Address, putIpv6 } from './address.ts';
 import { Icmpv6Type } from './headers.ts';
 import { Icmpv6View, sealIcmpv6 } from './icmpv6.ts';
 import { decodeNdpOptions, emitNdpOptions, type NdpOption, ndpOptionsLength } from './ndp-options.ts';
@@ -144,7 +145,7 @@ export class NdpView extends Icmpv6View {
 
   /** Of a neighbour message or redirect; empty in others. */
   get targetText(): string {
-    return this.targetOffset < 0 ? '' : formatIpv6(this.bytes, this.targetOffset);
+    return this.targetOffset < 0 ? '' : formatIPv6(this.bytes, this.targetOffset);
   }
 
   /** Where the 16 bytes of the destination of a redirect lie; -1 in others. */
@@ -154,7 +155,7 @@ export class NdpView extends Icmpv6View {
 
   /** Of a redirect; empty in others. */
   get destinationText(): string {
-    return this.destinationOffset < 0 ? '' : formatIpv6(this.bytes, this.destinationOffset);
+    return this.destinationOffset < 0 ? '' : formatIPv6(this.bytes, this.destinationOffset);
   }
 }
 
