@@ -8,7 +8,25 @@ export type {
 export { Addresses, type AddressFilter } from './addresses.ts';
 export * from './attribute.ts';
 export { NetlinkError, NoInterfaceError } from './error.ts';
+export {
+  Ethtool,
+  type Feature,
+  type FeatureChanges,
+} from './ethtool.ts';
+export type { DriverInfo } from './ethtool-ioctl.ts';
+export type {
+  ChannelCounts,
+  Channels,
+  Coalesce,
+  LinkSettings,
+  Port,
+  RingOptions,
+  RingSizes,
+  Rings,
+} from './ethtool-settings.ts';
+export type { EventAction, NetlinkEvent } from './event.ts';
 export type { AttributeNames } from './fault.ts';
+export { type GenericFamily, GenericNetlink, type GenericRequest } from './generic.ts';
 export type {
   AttachedXdp,
   Link,
@@ -55,8 +73,18 @@ export {
   NLM_F,
   NLMSG,
 } from './message.ts';
+export { Monitor, type MonitorGroup, type MonitorOptions } from './monitor.ts';
 export type { Neighbour, NeighbourFlag, NeighbourOptions, NeighbourState } from './neighbour.ts';
 export { type NeighbourFilter, Neighbours } from './neighbours.ts';
+export {
+  type Napi,
+  Netdev,
+  type Queue,
+  type XdpCapabilities,
+  type XdpFeature,
+  type XdpRxMetadata,
+  type XskFeature,
+} from './netdev.ts';
 export { Netlink } from './netlink.ts';
 export { NetnsIds } from './netns-ids.ts';
 export type {

@@ -124,17 +124,20 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
-  /** A socket of another protocol in the same network namespace. */
-  sibling(protocol: NetlinkProtocol): NetlinkSocket {
-    using netns = this.netns();
-    return new NetlinkSocket(protocol, { netns });
-  }
-
-  /** The network namespace the socket lives in; the caller closes it. */
-  netns(): Netns {
-    const number = call('ioctl', this.fd.number, SIOCGSKNS, 0);
-    using fd = new Fd(number, 'the network namespace of a netlink socket');
-    return Netns.open(`/proc/thread-self/fd/${fd.number}`);
+  /** Runs a synchronous task in the network namespace that the socket lives in, such as opening another socket. */
+  within<T>(task: () => T): T {
+    let entered = false;
+    try {
+      using netns = this.#netns();
+      return netns.run(() => {
+        entered = true;
+        return task();
+      });
+    } catch (error) {
+      // Who may not enter namespaces has not left the one the socket was opened in.
+      if (!entered && error instanceof SystemError && error.errno === Errno.EPERM) return task();
+      throw error;
+    }
   }
 
   close(): void {
@@ -143,6 +146,12 @@ export class NetlinkSocket implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #netns(): Netns {
+    const number = call('ioctl', this.fd.number, SIOCGSKNS, 0);
+    using fd = new Fd(number, 'the network namespace of a netlink socket');
+    return Netns.open(`/proc/thread-self/fd/${fd.number}`);
   }
 
   #send(request: NetlinkRequest): Uint8Array {
