@@ -17,11 +17,22 @@ export class VerifierError extends BarewireError {
     const { complaint, source } = lastWords(log);
     const where = source === undefined ? '' : ` at \`${source}\``;
     const said = complaint === '' ? `${errnoMeaning(errno)} (${errnoName(errno)}), without a log` : complaint;
-    super('BW_VERIFIER', `the verifier refused the program '${program}'${where}: ${said}`, details);
+    super('BW_VERIFIER', `the verifier refused the program '${program}'${where}: ${said}`, {
+      ...hintFor(log),
+      ...details,
+    });
     this.errno = errno;
     this.log = log;
     this.source = source;
   }
+}
+
+/** Rules that hold only for processes of few rights ("root" is what the kernel calls CAP_PERFMON here). */
+function hintFor(log: string): ErrorDetails {
+  if (!/prohibited for !root|leaks addr/.test(log)) return {};
+  return {
+    hint: 'Without CAP_PERFMON the verifier takes no computed packet offsets: run as root, or grant it as well.',
+  };
 }
 
 /** The complaint at the end of a verifier log, and the source line it belongs to. */

@@ -14,6 +14,7 @@ for (const stream of [process.stdout, process.stderr]) {
     // Nobody reads any more, as in `barewire status | head -1`, or the terminal has gone: let go and end quietly.
     if (error.code !== 'EPIPE' && error.code !== 'EIO') {
       failed = true;
+      process.exitCode = EXIT_FAILURE;
       process.stderr.write(`barewire: cannot write the output: ${error.message}\n`);
     }
     stop.request('output');

@@ -15,7 +15,7 @@ export const count: Command = command({
   description: [
     'Attaches an XDP program that counts every frame, per CPU and by protocol, and lets it pass. It goes when the command ends, however it ends. Frames that leave the interface are not counted: XDP sees those that come in.',
     'Up to two VLAN tags are looked through. Where the interface takes tags off in hardware (ethtool -K INTERFACE rxvlan off stops that), the program sees frames without them.',
-    'Needs root, or CAP_BPF and CAP_NET_ADMIN; CAP_SYS_ADMIN for --netns.',
+    'Needs root, or CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON; for --netns also CAP_SYS_ADMIN.',
   ],
   positionals: [{ name: 'interface', kind: interfaceName(), summary: 'The interface to count on' }],
   options: {
