@@ -64,7 +64,8 @@ export function at(source: SourceLine, ...items: readonly Item[]): Item[] {
  *
  * A jump too far for 16 bits becomes a `gotol`; a conditional one then takes three slots.
  *
- * @throws AssemblerError for names that are unknown or defined twice, and for jumps out of reach.
+ * @throws AssemblerError for names that are unknown or defined twice, functions that are empty or never called, and
+ *   jumps out of reach.
  * @throws ArgumentError for a field that does not fit its instruction.
  */
 export function assemble(items: readonly Item[], options: AssembleOptions = {}): Assembly {
@@ -140,6 +141,7 @@ class Program {
   }
 
   finish(): Assembly {
+    this.#requireCalled();
     const instructions: Instruction[] = [];
     for (const line of this.#lines) this.#emit(line, instructions);
     const functions = this.#functions.map(({ name, parameters, line }, index) => {
@@ -149,10 +151,33 @@ class Program {
     return { instructions, functions };
   }
 
+  /** The kernel counts only functions that are called, and refuses unreachable instructions. */
+  #requireCalled(): void {
+    const called = new Set(this.#functions.slice(0, 1).map(({ name }) => name));
+    // A set visits what is added while it is walked.
+    for (const caller of called) {
+      const index = this.#functions.findIndex(({ name }) => name === caller);
+      for (let at = this.#functions[index]?.line ?? 0; at < this.#endOf(index); at++) {
+        const { kind, target } = this.#lines[at]!;
+        if (target !== undefined && (kind === 'call' || kind === 'address')) called.add(target);
+      }
+    }
+    for (const { name } of this.#functions) {
+      if (!called.has(name)) {
+        throw new AssemblerError(
+          `function '${name}' is never called`,
+          'Leave it out: the verifier refuses it.',
+        );
+      }
+    }
+  }
+
   #line(instruction: Instruction, reference: Reference | undefined): void {
     const fault = faultOf(instruction);
     if (fault !== undefined) {
-      throw new ArgumentError(`instruction ${this.#lines.length}: ${fault.field}: ${fault.problem}`);
+      const place =
+        instruction.source === undefined ? `instruction ${this.#lines.length}` : where(instruction.source);
+      throw new ArgumentError(`${place}: ${fault.field}: ${fault.problem}`);
     }
     this.#current();
     this.#lines.push({
@@ -239,8 +264,12 @@ class Program {
   #where(line: Line): string {
     const owner = this.#functions[line.function]?.name ?? this.#entry;
     const { source } = line.instruction;
-    return source === undefined ? `function '${owner}'` : `${source.file}:${source.line}:${source.column}`;
+    return source === undefined ? `function '${owner}'` : where(source);
   }
+}
+
+function where(source: SourceLine): string {
+  return `${source.file}:${source.line}:${source.column}`;
 }
 
 function isList(item: Item): item is readonly Item[] {

@@ -49,7 +49,7 @@ export interface Reference {
   readonly kind: 'jump' | 'long jump' | 'call' | 'address';
 }
 
-/** A label of the function, or the number of slots to skip. */
+/** A label of the function, or the number of slots to skip, which stays as it is given. */
 export type Target = string | number;
 
 // Arithmetic (RFC 9669, section 4.1). 32-bit operations clear the upper half of their destination.

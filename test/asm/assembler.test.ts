@@ -68,7 +68,11 @@ describe('labels', () => {
 
   it('are of their function', () => {
     const part = (name: string): Item => [func(name, 1), mov64(r0, 0), ja('out'), label('out'), exit()];
-    assert.deepEqual(texts([part('a'), part('b')]), [
+    const entry = [callFunction('a'), callFunction('b'), exit()];
+    assert.deepEqual(texts([entry, part('a'), part('b')]), [
+      'call pc+2',
+      'call pc+4',
+      'exit',
       'r0 = 0',
       'goto pc+0',
       'exit',
@@ -85,13 +89,23 @@ describe('labels', () => {
     ['a jump to the end', [ja('end'), label('end')], /no instruction follows label 'end'/],
     [
       'a jump into the next function',
-      [ja('end'), label('end'), func('f', 0), exit()],
+      [callFunction('f'), ja('end'), label('end'), func('f', 0), exit()],
       /no instruction follows label 'end'/,
     ],
     ['an unknown function', [callFunction('f'), exit()], /no function 'f'/],
     ['a function twice', [func('f', 0), exit(), func('f', 0), exit()], /'f' is defined twice/],
-    ['an empty function', [exit(), func('f', 0), func('g', 0), exit()], /'f' is empty/],
-    ['an empty last function', [exit(), func('f', 0)], /'f' is empty/],
+    [
+      'an empty function',
+      [callFunction('f'), callFunction('g'), exit(), func('f', 0), func('g', 0), exit()],
+      /'f' is empty/,
+    ],
+    ['an empty last function', [callFunction('f'), exit(), func('f', 0)], /'f' is empty/],
+    ['a function that nobody calls', [exit(), func('f', 0), exit()], /'f' is never called/],
+    [
+      'functions that only call each other',
+      [exit(), func('f', 0), callFunction('g'), exit(), func('g', 0), callFunction('f'), exit()],
+      /'f' is never called/,
+    ],
   ];
   for (const [what, items, reason] of wrong) {
     it(`refuse ${what}`, () => {

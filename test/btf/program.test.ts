@@ -258,15 +258,15 @@ describe('programs', () => {
   });
 
   it('are refused when their functions lie wrong', () => {
-    const good = spec([lddw(r0, 0n), exit(), func('f', 0), exit()]);
+    const good = spec([lddw(r0, 0n), callFunction('f'), exit(), func('f', 0), exit()]);
     const entry = good.functions[0]!;
     const wrong = [
       [{ ...entry, slot: 1 }],
       [{ ...entry, name: 'not a name' }],
       [entry, { name: 'f', slot: 1, parameters: 0 }],
       [entry, { name: 'f', slot: 99, parameters: 0 }],
-      [entry, { name: 'f', slot: 3, parameters: 0 }, { name: 'g', slot: 3, parameters: 0 }],
-      [entry, { name: 'f', slot: 3, parameters: 0 }, { name: 'g', slot: 2, parameters: 0 }],
+      [entry, { name: 'f', slot: 4, parameters: 0 }, { name: 'g', slot: 4, parameters: 0 }],
+      [entry, { name: 'f', slot: 4, parameters: 0 }, { name: 'g', slot: 3, parameters: 0 }],
     ];
     for (const functions of wrong) {
       assert.throws(() => programBtf({ ...good, functions }), ArgumentError, JSON.stringify(functions));
