@@ -89,7 +89,7 @@ async function printJson(
 
 async function printLive(reports: AsyncIterable<CountReport>, output: Output): Promise<void> {
   const block = liveBlock(output);
-  for await (const report of reports) block.draw(table(report, output));
+  for await (const report of reports) block.draw(countTable(report, output));
 }
 
 /** One line a report, as for a log, and the whole table at the end. */
@@ -104,7 +104,7 @@ async function printLines(reports: AsyncIterable<CountReport>, output: Output): 
     );
     last = report;
   }
-  if (last !== undefined) output.write(`\n${table(last, output).join('\n')}\n`);
+  if (last !== undefined) output.write(`\n${countTable(last, output).join('\n')}\n`);
 }
 
 /** One line of the table. */
@@ -148,7 +148,7 @@ function rowsOf(counts: Counts, before: Counts): Row[] {
   return rows;
 }
 
-function table({ counts, before, span, elapsed }: CountReport, output: Output): string[] {
+export function countTable({ counts, before, span, elapsed }: CountReport, output: Output): string[] {
   const rate = (row: Row): ReturnType<typeof rateOf> => rateOf(row.before, row.now, span);
   const columns: readonly Column<Row>[] = [
     {
