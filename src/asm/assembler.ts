@@ -1,7 +1,7 @@
 import { ArgumentError, BarewireError } from '../error.ts';
-import type { FunctionSpec } from '../spec/index.ts';
 import type { Reference } from './construct.ts';
 import { faultOf, slotsOf } from './form.ts';
+import type { FunctionSpec } from './function.ts';
 import type { Instruction, SourceLine } from './instruction.ts';
 import { Class, Jump } from './opcode.ts';
 

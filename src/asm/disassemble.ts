@@ -1,5 +1,5 @@
-import type { FunctionSpec } from '../spec/index.ts';
 import { slotsOf } from './form.ts';
+import type { FunctionSpec } from './function.ts';
 import { helperName } from './helper-functions.ts';
 import type { Instruction, SourceLine } from './instruction.ts';
 import { Alu, Atomic, Call, Class, Jump, LDDW, Mode, Pseudo, Size, Source } from './opcode.ts';

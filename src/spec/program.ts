@@ -1,3 +1,4 @@
+import type { FunctionSpec } from '../asm/function.ts';
 import type { Instruction } from '../asm/instruction.ts';
 import type { MapSpec } from './map.ts';
 
@@ -27,12 +28,4 @@ export interface ProgramSpec<M extends MapSpecs = MapSpecs> {
   readonly functions: readonly FunctionSpec[];
 }
 
-/** One function of a program. Line info comes from its instructions. */
-export interface FunctionSpec {
-  /** A C identifier. */
-  readonly name: string;
-  /** Its first slot (8 bytes each) within the program. */
-  readonly slot: number;
-  /** How many arguments it takes, 0 to 5; the entry takes one, `struct xdp_md *`. */
-  readonly parameters: number;
-}
+export type { FunctionSpec };

@@ -43,3 +43,8 @@ export function addressOf(view: NodeJS.ArrayBufferView): number {
 export function cString(text: string): Uint8Array {
   return new TextEncoder().encode(`${text}\0`);
 }
+
+/**
+ * The bare call, by number: the result, or `-errno`. For hot loops, where looking the number up by name costs.
+ */
+export const rawSyscall: (nr: number, ...args: SyscallArgument[]) => number = native.syscall;

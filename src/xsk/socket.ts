@@ -1,7 +1,7 @@
 import { ArgumentError, BarewireError } from '../error.ts';
 import { Netlink } from '../netlink/index.ts';
-import { type Arena, Errno, Fd, type Netns, SYS, SystemError } from '../sys/index.ts';
-import { native } from '../sys/native.ts';
+import { type Arena, Errno, Fd, type Netns, rawSyscall, SYS, SystemError } from '../sys/index.ts';
+
 import { type Bound, bindSocket, type CopyMode, type Refusal, type RingSizes } from './bind.ts';
 import { type BusyPollOptions, setBusyPoll } from './busy-poll.ts';
 import { InterfaceGoneError, NoQueueError, QueueBusyError } from './error.ts';
@@ -723,7 +723,7 @@ export class XskSocket implements Disposable {
   /** Has the driver look for packets, and for frames in the fill ring. */
   #wakeReceive(): void {
     if (Atomics.load(this.#control, CLOSED_AT) === 1) return;
-    const result = native.syscall(SYS.recvfrom, this.#number, null, 0, MSG_DONTWAIT, null, null);
+    const result = rawSyscall(SYS.recvfrom, this.#number, null, 0, MSG_DONTWAIT, null, null);
     if (result < 0) this.#judge(-result, 'receive');
   }
 
@@ -732,7 +732,7 @@ export class XskSocket implements Disposable {
     while (tx.pending() > 0) {
       if (Atomics.load(this.#control, CLOSED_AT) === 1) return;
       const before = tx.taken();
-      const result = native.syscall(SYS.sendto, this.#number, null, 0, MSG_DONTWAIT, null, 0);
+      const result = rawSyscall(SYS.sendto, this.#number, null, 0, MSG_DONTWAIT, null, 0);
       this.#counters[KICKS]!++;
       if (result >= 0) {
         if (this.#state === 'down') this.#state = 'up';
