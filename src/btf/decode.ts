@@ -1,6 +1,6 @@
 import { ArgumentError, CodecError } from '../error.ts';
 import type { BtfBase } from './encode.ts';
-import { NameIndex } from './name-index.ts';
+import { NameIndex, type VisitText } from './name-index.ts';
 import { type BtfRecords, Kind, readRecords, textAt } from './records.ts';
 import { BTF_KINDS, BTF_LINKAGES, type BtfKind, type BtfMember, type BtfType } from './type.ts';
 
@@ -14,6 +14,10 @@ export function decodeBtf(bytes: Uint8Array, base?: Btf): Btf {
   return new Btf(readRecords(bytes, base?.nextId ?? 1, base?.stringsSize ?? 0), base);
 }
 
+/** Types in a row that may refer to the next one, as kernel and libbpf have it. */
+const MAX_CHAIN = 32;
+/** Bytes of a name; the kernel takes 512. Without a bound, a few shared bytes could make gigabytes of names. */
+const MAX_NAME = 4096;
 /** Bytes of a pointer: BTF does not tell, eBPF and its kernels have 64 bits. */
 const POINTER_SIZE = 8;
 
@@ -54,6 +58,7 @@ export class Btf implements BtfBase {
    * The type with this ID.
    *
    * @throws ArgumentError when there is none; ID 0 is `void`, which has no record.
+   * @throws CodecError when a name in it is longer than 4096 bytes.
    */
   type(id: number): BtfType {
     const owner = this.#ownerOf(id);
@@ -72,7 +77,7 @@ export class Btf implements BtfBase {
   name(id: number): string {
     if (id === 0) return '';
     const owner = this.#ownerOf(id);
-    return owner.text(owner.#records.words[owner.#records.starts[id - owner.firstId]!]!);
+    return owner.#nameAt(owner.#records.starts[id - owner.firstId]!);
   }
 
   /** The lowest ID of a type with this name, of this kind if one is given; `undefined` when there is none. */
@@ -82,20 +87,19 @@ export class Btf implements BtfBase {
 
   /** The text at an offset of the string section, as `.BTF.ext` and line info refer to it. */
   text(offset: number): string {
-    if (offset === 0) return '';
-    if (offset < this.#firstString) return this.base?.text(offset) ?? '';
-    if (!(offset < this.stringsSize)) throw new CodecError('btf', 0, `no string at ${offset}`);
-    return textAt(this.#records.strings, offset - this.#firstString);
+    if (!(offset < this.stringsSize) && offset !== 0)
+      throw new CodecError('btf', 0, `no string at ${offset}`);
+    return this.#textWithin(offset, Number.POSITIVE_INFINITY) ?? '';
   }
 
   /**
    * The type behind typedefs, qualifiers and type tags.
    *
-   * @throws CodecError when they go round in a circle.
+   * @throws CodecError when they go round in a circle, or there are more than 32 of them.
    */
   resolve(id: number): number {
     let current = id;
-    for (let steps = 0; steps < this.nextId; steps++) {
+    for (let steps = 0; steps <= MAX_CHAIN; steps++) {
       switch (this.kind(current)) {
         case 'typedef':
         case 'volatile':
@@ -119,7 +123,7 @@ export class Btf implements BtfBase {
   sizeOf(id: number): number | undefined {
     let current = this.resolve(id);
     let count = 1;
-    for (let steps = 0; steps < this.nextId; steps++) {
+    for (let steps = 0; steps <= MAX_CHAIN; steps++) {
       const kind = this.kind(current);
       if (kind === 'array') {
         const array = this.type(current);
@@ -159,25 +163,21 @@ export class Btf implements BtfBase {
   }
 
   #findOwn(name: string, kind: BtfKind | undefined): number | undefined {
-    const { words, starts, strings } = this.#records;
-    this.#names ??= new NameIndex(starts.length, (index, visit) => {
-      const offset = words[starts[index]!]!;
-      // A split blob's type may take its name from the base's strings.
-      if (offset === 0) return;
-      if (offset >= this.#firstString) visit(strings, offset - this.#firstString);
-      else this.base?.visitText(offset, visit);
-    });
+    const { words, starts } = this.#records;
+    this.#names ??= new NameIndex(starts.length, (index, visit) =>
+      this.visitText(words[starts[index]!]!, visit),
+    );
     for (const index of this.#names.find(name)) {
       const id = this.firstId + index;
-      if (this.name(id) === name && (kind === undefined || this.kind(id) === kind)) return id;
+      if (kind === undefined || this.kind(id) === kind) return id;
     }
     return undefined;
   }
 
-  /** @internal The bytes of a string, for the name index of a blob split off this one. */
-  visitText(offset: number, visit: (strings: Uint8Array, offset: number) => void): void {
-    if (offset >= this.#firstString) visit(this.#records.strings, offset - this.#firstString);
-    else this.base?.visitText(offset, visit);
+  /** @internal The bytes of a string, for name indices: a split blob's name may lie in its base. */
+  visitText(offset: number, visit: VisitText): void {
+    if (offset < this.#firstString) this.base?.visitText(offset, visit);
+    else if (offset !== 0) visit(this.#records.strings, offset - this.#firstString);
   }
 
   #ownerOf(id: number): Btf {
@@ -200,7 +200,7 @@ export class Btf implements BtfBase {
   }
 
   #circle(id: number): CodecError {
-    return new CodecError('btf', this.#offsetOf(id), `type ${id} refers to itself without end`);
+    return new CodecError('btf', this.#offsetOf(id), `type ${id} refers to itself or to too many in a row`);
   }
 
   #read(start: number): BtfType {
@@ -209,7 +209,7 @@ export class Btf implements BtfBase {
     const third = words[start + 2]!;
     const vlen = info & 0xffff;
     const flag = info >>> 31 === 1;
-    const name = this.text(words[start]!);
+    const name = this.#nameAt(start);
     const first = start + 3;
     switch ((info >>> 24) & 0x1f) {
       case Kind.INT: {
@@ -240,7 +240,7 @@ export class Btf implements BtfBase {
       case Kind.ENUM: {
         const values = list(vlen, first, 2, (at) => {
           const value = words[at + 1]!;
-          return { name: this.text(words[at]!), value: flag ? value | 0 : value };
+          return { name: this.#nameAt(at), value: flag ? value | 0 : value };
         });
         return { kind: 'enum', name, size: third, signed: flag, values };
       }
@@ -258,7 +258,7 @@ export class Btf implements BtfBase {
         return { kind: 'func', name, type: third, linkage: BTF_LINKAGES[vlen]! };
       case Kind.FUNC_PROTO: {
         const parameters = list(vlen, first, 2, (at) => ({
-          name: this.text(words[at]!),
+          name: this.#nameAt(at),
           type: words[at + 1]!,
         }));
         return { kind: 'func_proto', type: third, parameters };
@@ -282,11 +282,26 @@ export class Btf implements BtfBase {
       default: {
         const values = list(vlen, first, 3, (at) => {
           const value = (BigInt(words[at + 2]!) << 32n) | BigInt(words[at + 1]!);
-          return { name: this.text(words[at]!), value: flag ? BigInt.asIntN(64, value) : value };
+          return { name: this.#nameAt(at), value: flag ? BigInt.asIntN(64, value) : value };
         });
         return { kind: 'enum64', name, size: third, signed: flag, values };
       }
     }
+  }
+
+  /** The name whose offset is the word at `at`. */
+  #nameAt(at: number): string {
+    const name = this.#textWithin(this.#records.words[at]!, MAX_NAME);
+    if (name !== undefined) return name;
+    throw new CodecError('btf', this.#records.wordsOffset + at * 4, `a name of more than ${MAX_NAME} bytes`);
+  }
+
+  /** The text at a checked offset; `undefined` if it has more than `limit` bytes. */
+  #textWithin(offset: number, limit: number): string | undefined {
+    // Offset 0 is the absent text, even where no strings are.
+    if (offset === 0) return '';
+    if (this.base !== undefined && offset < this.#firstString) return this.base.#textWithin(offset, limit);
+    return textAt(this.#records.strings, offset - this.#firstString, limit);
   }
 
   /** With the flag, a member's offset word holds a bit field's width in its top byte. */
@@ -295,7 +310,7 @@ export class Btf implements BtfBase {
     return list(count, first, 3, (at) => {
       const place = words[at + 2]!;
       return {
-        name: this.text(words[at]!),
+        name: this.#nameAt(at),
         type: words[at + 1]!,
         bitOffset: bitFields ? place & 0xff_ffff : place,
         bitSize: bitFields ? place >>> 24 : 0,

@@ -10,6 +10,8 @@ import type { BtfMember, BtfType } from './type.ts';
 
 /** Text longer than this is refused; the longest in a kernel is 17 kB. */
 const MAX_TEXT = 1 << 17;
+/** Pointers to pointers and so on longer than this are refused. */
+const MAX_CHAIN = 64;
 /** Anonymous structs deeper than this are refused. */
 const MAX_DEPTH = 32;
 
@@ -73,7 +75,7 @@ class Printer {
     let qualifiers = '';
     let pointed = false;
     let current = id;
-    for (let steps = 0; steps < this.#btf.nextId; steps++) {
+    for (let steps = 0; steps <= MAX_CHAIN; steps++) {
       if (current === 0) return this.#count(join(`${qualifiers}void`, inner));
       const type = this.#btf.type(current);
       switch (type.kind) {
@@ -103,7 +105,7 @@ class Printer {
       this.#count(inner);
       current = type.type;
     }
-    throw new CodecError('btf', 0, `type ${id} refers to itself without end`);
+    throw new CodecError('btf', 0, `type ${id} refers to itself or to too many in a row`);
   }
 
   /** `struct name { … }` or `enum name { … }`, without the semicolon. */

@@ -82,10 +82,12 @@ export function readHeader(view: DataView): { little: boolean; headerSize: numbe
   return { little, headerSize };
 }
 
-/** The text at `offset` of a string section; the caller has checked the offset, the section ends with a zero. */
-export function textAt(strings: Uint8Array, offset: number): string {
+/** The text at `offset`, which lies within the strings; `undefined` if it has more than `limit` bytes. */
+export function textAt(strings: Uint8Array, offset: number, limit: number): string | undefined {
   let end = offset;
-  while (end < strings.length && strings[end] !== 0) end++;
+  while (end < strings.length && strings[end] !== 0) {
+    if (++end - offset > limit) return undefined;
+  }
   return end === offset ? '' : utf8.decode(strings.subarray(offset, end));
 }
 

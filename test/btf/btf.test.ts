@@ -444,6 +444,32 @@ describe('hostile blobs', () => {
     assert.throws(() => arrays.sizeOf(8), /larger than memory/);
   });
 
+  it('may name every type by overlapping texts without end', () => {
+    const long = 'x'.repeat(1 << 20);
+    const types = Array.from({ length: 20_000 }, (): BtfType => ({ kind: 'fwd', name: long, of: 'struct' }));
+    const blob = encodeBtf(types);
+    const view = new DataView(blob.buffer);
+    // Each name begins one byte later than the one before.
+    for (let i = 0; i < types.length; i++) view.setUint32(24 + i * 12, i + 1, true);
+    const btf = decodeBtf(blob);
+    assert.equal(btf.find('x'), undefined);
+    assert.equal(btf.find(long), 1);
+    assert.throws(() => btf.type(1), /a name of more than 4096 bytes/);
+    assert.throws(() => btf.name(20_000), CodecError);
+    assert.equal(btf.text(1), long);
+  });
+
+  it('may chain typedefs without measure', () => {
+    const step = (type: number): BtfType => ({ kind: 'typedef', name: 'x', type });
+    const chain = decodeBtf(encodeBtf([int, ...Array.from({ length: 40 }, (_, i) => step(i + 1))]));
+    assert.equal(chain.resolve(33), 1);
+    assert.equal(chain.sizeOf(33), 4);
+    assert.throws(() => chain.resolve(34), /too many in a row/);
+    const pointers = decodeBtf(encodeBtf(Array.from({ length: 80 }, (_, i) => ({ kind: 'ptr', type: i }))));
+    assert.equal(formatDeclaration(pointers, 60).length, 65);
+    assert.throws(() => formatDeclaration(pointers, 80), /too many in a row/);
+  });
+
   it('may count what is not there', () => {
     for (const kind of [4, 5, 6, 13, 15, 19]) {
       const blob = encodeBtf([int]);
