@@ -310,6 +310,7 @@ export const jset32: BranchConstructor = branch(Class.JMP32, Jump.JSET);
 /** A helper function of the kernel, by name without `bpf_` or by number. */
 export function call(helper: HelperName | number): Instruction {
   const number = typeof helper === 'number' ? helper : helperNumber(helper);
+  if (number === undefined) throw new ArgumentError(`no helper function is called '${helper}'`);
   return make(Class.JMP | Jump.CALL, 0, Call.HELPER, 0, number);
 }
 

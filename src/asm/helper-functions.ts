@@ -223,9 +223,9 @@ export type HelperName = Exclude<(typeof HELPER_NAMES)[number], 'unspec'>;
 
 const numbers: ReadonlyMap<string, number> = new Map(HELPER_NAMES.map((name, number) => [name, number]));
 
-/** The number of a helper function. */
-export function helperNumber(name: HelperName): number {
-  return numbers.get(name) ?? 0;
+/** The number of a helper function; `undefined` for a name that no helper has. */
+export function helperNumber(name: string): number | undefined {
+  return name === 'unspec' ? undefined : numbers.get(name);
 }
 
 /** The name of a helper function without `bpf_`; `undefined` for a number that no helper has. */

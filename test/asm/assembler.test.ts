@@ -307,6 +307,8 @@ describe('constructors', () => {
   it('know the helper functions by name', () => {
     assert.equal(call('map_lookup_elem').imm, 1);
     assert.equal(call('cgrp_storage_delete').imm, 211);
+    assert.throws(() => call('bpf_map_lookup_elem' as 'map_lookup_elem'), ArgumentError);
+    assert.throws(() => call('unspec' as 'map_lookup_elem'), ArgumentError);
   });
 });
 
