@@ -15,8 +15,11 @@ export interface Holders {
   readonly programs: ReadonlyMap<number, readonly ProcessRef[]>;
 }
 
+const LINK = { table: 'links', id: /^link_id:\s*(\d+)/m } as const;
 const KINDS = {
-  'anon_inode:bpf_link': { table: 'links', id: /^link_id:\s*(\d+)/m },
+  // The kernel spells a new link's descriptor so, and that of one opened by path or id otherwise.
+  'anon_inode:bpf_link': LINK,
+  'anon_inode:bpf-link': LINK,
   'anon_inode:bpf-prog': { table: 'programs', id: /^prog_id:\s*(\d+)/m },
 } as const;
 

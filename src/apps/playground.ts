@@ -88,7 +88,7 @@ export function labDown(name: string, force = false): void {
       },
     );
   }
-  Lab.open(name).destroy();
+  Lab.remove(name);
 }
 
 function specOf({ name, shape = 'pair', ...wire }: PlaygroundOptions): LabSpec {

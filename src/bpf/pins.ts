@@ -55,7 +55,7 @@ function identify(path: string): Pin | undefined {
         return { path, kind: 'program', id: programInfo(fd).id };
       case 'anon_inode:bpf-map':
         return { path, kind: 'map', id: mapInfo(fd).id };
-      case 'anon_inode:bpf_link':
+      case 'anon_inode:bpf-link':
         return { path, kind: 'link', id: linkInfo(fd).id };
       default:
         return undefined;

@@ -99,10 +99,14 @@ export class Lab implements Disposable {
         hint: known.length === 0 ? 'Make one: barewire lab up NAME' : `There are: ${known.join(', ')}.`,
       });
     }
-    return new Lab(
-      { ...record, owner: null },
-      record.namespaces.map((namespace) => Netns.open(namespace)),
-    );
+    const namespaces: Netns[] = [];
+    try {
+      for (const namespace of record.namespaces) namespaces.push(Netns.open(namespace));
+    } catch (error) {
+      for (const netns of namespaces) netns.close();
+      throw error;
+    }
+    return new Lab({ ...record, owner: null }, namespaces);
   }
 
   /** Every lab that stands. */
@@ -115,6 +119,17 @@ export class Lab implements Disposable {
     const leftovers = allRecords().filter(isLeftover);
     for (const record of leftovers) destroyRecorded(record);
     return leftovers.map((record) => record.name);
+  }
+
+  /** Takes a lab down by its name, also when parts of it are gone. @throws BarewireError `BW_NO_LAB`. */
+  static remove(name: string): void {
+    try {
+      Lab.open(name).destroy();
+    } catch (error) {
+      const record = (error as BarewireError).code === 'BW_NO_NETNS' ? readRecord(name) : undefined;
+      if (record === undefined) throw error;
+      destroyRecorded(record);
+    }
   }
 
   /** @throws ArgumentError when there is no such host. */

@@ -17,7 +17,7 @@ describe('the command', () => {
     for (const line of [['--help'], ['help'], ['-h']]) {
       const { code, stdout, stderr } = barewire(...line);
       assert.deepEqual([code, stderr], [0, '']);
-      for (const name of ['count', 'status', 'lab up', 'completion'])
+      for (const name of ['count', 'doctor', 'status', 'lab up', 'completion'])
         assert.ok(stdout.includes(`  ${name} `), name);
     }
     const missing = barewire();

@@ -1,6 +1,7 @@
 import { type CommandGroup, group } from '../table.ts';
 import { completion } from './completion.ts';
 import { count } from './count.ts';
+import { doctor } from './doctor.ts';
 import { help } from './help.ts';
 import { lab } from './lab.ts';
 import { status } from './status.ts';
@@ -12,5 +13,5 @@ export const barewire: CommandGroup = group({
   description: [
     'Counts, filters, redirects and sends packets with eBPF/XDP and AF_XDP, and builds private networks to try it in.',
   ],
-  commands: [count, status, lab, help, completion],
+  commands: [count, doctor, status, lab, help, completion],
 });
