@@ -1,6 +1,7 @@
 /** AF_XDP: sockets that share memory with the kernel. @module barewire/xsk */
 export type { CopyMode, Refusal, RingSizes } from './bind.ts';
 export type { BusyPollOptions } from './busy-poll.ts';
+export { type Driven, type DriveOptions, type Driver, drive, driveBlocking, Sleeper } from './driver.ts';
 export { InterfaceGoneError, NoQueueError, QueueBusyError } from './error.ts';
 export type { Match, MatchRule, PortRange } from './match.ts';
 export { FrameOwnershipError, type OwnerName } from './ownership.ts';

@@ -91,6 +91,9 @@ const KICKS = 5;
 /** Words of the first page of the rings' memory, which is ours. */
 const CLOSED_AT = 0;
 
+/** A number of its own, for hot loops read no properties. */
+const CONTINUED: number = DescriptorOption.continued;
+
 /** Packets in one go where the caller does not say. */
 const DEFAULT_BATCH = 64;
 
@@ -337,6 +340,8 @@ export class XskSocket implements Disposable {
       this.#show(visit, count);
     } finally {
       this.#visiting = false;
+      if (this.#queue.filled < this.fillTarget) this.fill();
+      if (this.#queue.fill.needsWakeup()) this.#wakeReceive();
     }
     return count;
   }
@@ -381,22 +386,28 @@ export class XskSocket implements Disposable {
   /** Hands frames of the pool to the kernel until `fillTarget` of them wait there; how many that took. */
   fill(): number {
     const { fill } = this.#queue;
-    const { pool, ledger, frameSize } = this.umem;
+    const { pool, ledger } = this.umem;
     const wanted = Math.min(this.fillTarget - this.#queue.filled, pool.available);
-    if (wanted <= 0) return 0;
-    const count = fill.room(wanted);
-    const { words, first, mask } = fill;
-    for (let i = 0; i < count; i++) {
-      const address = pool.take();
-      if (ledger !== undefined) ledger.move(address / frameSize, Owner.pool, Owner.fill, 'to fill');
-      words[first + ((fill.next & mask) << 1)] = address;
-      fill.next = (fill.next + 1) | 0;
+    // In the middle of a batch its frames are being put there.
+    if (wanted <= 0 || this.#visiting) return 0;
+    const count = fill.room(wanted) | 0;
+    if (count === 0) return 0;
+    const { words } = fill;
+    const first = fill.first | 0;
+    const mask = fill.mask | 0;
+    const next = fill.next | 0;
+    const stack = pool.words;
+    const top = stack[0]! | 0;
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const address = stack[(top - i) | 0]!;
+      if (ledger !== undefined) ledger.move(this.umem.frameOf(address), Owner.pool, Owner.fill, 'to fill');
+      words[(first + (((next + i) & mask) << 1)) | 0] = address;
     }
-    if (count > 0) {
-      fill.publish();
-      this.#queue.filled += count;
-      if (fill.needsWakeup()) this.#wakeReceive();
-    }
+    stack[0] = top - count;
+    fill.next = (next + count) | 0;
+    fill.publish();
+    this.#queue.filled += count;
+    if (fill.needsWakeup()) this.#wakeReceive();
     return count;
   }
 
@@ -413,37 +424,45 @@ export class XskSocket implements Disposable {
   send(count: number, build: Build): number {
     if (this.#queue.sending > 0) this.complete();
     const tx = this.#tx;
-    const { pool, txStart, txRoom, ledger, frameSize } = this.umem;
-    let room = tx.room(count);
-    if (room > pool.available) room = pool.available;
-    const { words, first, mask } = tx;
+    const { pool, ledger } = this.umem;
+    const { words } = tx;
+    const bytes = this.#bytes;
     const unaligned = this.#unaligned;
+    const txStart = this.umem.txStart | 0;
+    const txRoom = this.umem.txRoom | 0;
+    const first = tx.first | 0;
+    const mask = tx.mask | 0;
+    const next = tx.next | 0;
+    const room = Math.min(tx.room(count), pool.available) | 0;
     let packets = 0;
     let octets = 0;
     let done = 0;
+    // The frame that is being built: back to the pool when that throws.
+    let open = -1;
     try {
       while (done < room) {
-        const base = pool.take();
-        let length = 0;
-        try {
-          length = build(this.#bytes, base + txStart, txRoom, done);
-        } finally {
-          if (length <= 0 || length > txRoom) pool.give(base);
-        }
+        const base = pool.take() | 0;
+        open = base;
+        const length = build(bytes, (base + txStart) | 0, txRoom, done) | 0;
         if (length < 0 || length > txRoom) throw lengthRefused(length, txRoom);
-        done++;
-        if (length === 0) continue;
-        if (ledger !== undefined) ledger.move(base / frameSize, Owner.pool, Owner.tx, 'to send');
-        const at = first + ((tx.next & mask) << 2);
-        words[at] = unaligned ? base : base + txStart;
-        words[at + 1] = unaligned ? txStart << 16 : 0;
-        words[at + 2] = length;
-        words[at + 3] = 0;
-        tx.next = (tx.next + 1) | 0;
-        packets++;
-        octets += length;
+        open = -1;
+        done = (done + 1) | 0;
+        if (length === 0) {
+          pool.give(base);
+          continue;
+        }
+        if (ledger !== undefined) ledger.move(this.umem.frameOf(base), Owner.pool, Owner.tx, 'to send');
+        const at = (first + (((next + packets) & mask) << 2)) | 0;
+        words[at] = unaligned ? base : (base + txStart) | 0;
+        words[(at + 1) | 0] = unaligned ? txStart << 16 : 0;
+        words[(at + 2) | 0] = length;
+        words[(at + 3) | 0] = 0;
+        packets = (packets + 1) | 0;
+        octets = (octets + length) | 0;
       }
     } finally {
+      if (open !== -1) pool.give(open);
+      tx.next = (next + packets) | 0;
       this.#queue.sending += packets;
       this.#counters[TX_PACKETS]! += packets;
       this.#counters[TX_BYTES]! += octets;
@@ -488,9 +507,9 @@ export class XskSocket implements Disposable {
     const at = tx.first + ((tx.next & tx.mask) << 2);
     const { words } = tx;
     words[at] = this.#unaligned ? base : address;
-    words[at + 1] = this.#unaligned ? (address - base) << 16 : 0;
+    words[(at + 1) | 0] = this.#unaligned ? (address - base) << 16 : 0;
     words[at + 2] = length;
-    words[at + 3] = options;
+    words[(at + 3) | 0] = options;
     tx.next = (tx.next + 1) | 0;
     this.#queue.sending++;
     this.#counters[TX_PACKETS]!++;
@@ -511,23 +530,27 @@ export class XskSocket implements Disposable {
    */
   complete(visit?: (bytes: Uint8Array, address: number) => void): number {
     const { completion } = this.#queue;
-    const count = completion.available(completion.size);
+    const count = completion.available(completion.size) | 0;
     if (count === 0) return 0;
     const { pool, ledger } = this.umem;
-    const { words, first, mask } = completion;
-    const baseMask = this.#baseMask;
-    for (let i = 0; i < count; i++) {
-      const at = first + (((completion.next + i) & mask) << 1);
-      const address = words[at]!;
-      if (ledger !== undefined) {
-        const frame = this.umem.frameOf(address);
-        ledger.move(frame, Owner.tx, Owner.completion, 'the kernel completed it');
-        ledger.move(frame, Owner.completion, Owner.pool, 'to complete');
+    const { words } = completion;
+    const first = completion.first | 0;
+    const mask = completion.mask | 0;
+    const next = completion.next | 0;
+    const baseMask = this.#baseMask | 0;
+    if (ledger !== undefined) this.#checkCompleted(count);
+    if (visit !== undefined) {
+      for (let i = 0; i < count; i++) {
+        const at = first + (((next + i) & mask) << 1);
+        visit(this.#bytes, this.#unaligned ? words[at]! + (words[at + 1]! >>> 16) : words[at]!);
       }
-      if (visit !== undefined)
-        visit(this.#bytes, this.#unaligned ? address + (words[at + 1]! >>> 16) : address);
-      pool.give(address & baseMask);
     }
+    const stack = pool.words;
+    const top = stack[0]! + 1;
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      stack[(top + i) | 0] = words[(first + (((next + i) & mask) << 1)) | 0]! & baseMask;
+    }
+    stack[0] = top + count - 1;
     completion.release(count);
     this.#queue.sending -= count;
     return count;
@@ -579,28 +602,64 @@ export class XskSocket implements Disposable {
   }
 
   #show(visit: Visit, count: number): void {
-    const { words, first, mask, next } = this.#rx;
+    const rx = this.#rx;
+    const { fill } = this.#queue;
+    const { pool, ledger } = this.umem;
     const bytes = this.#bytes;
     const unaligned = this.#unaligned;
-    if (this.umem.ledger !== undefined) this.#check(count);
+    const { words } = rx;
+    const fillWords = fill.words;
+    // What `| 0` says outside the loop, that these are 32-bit numbers, the compiler need not check in it.
+    const baseMask = this.#baseMask | 0;
+    const first = rx.first | 0;
+    const mask = rx.mask | 0;
+    const next = rx.next | 0;
+    const fillFirst = fill.first | 0;
+    const fillMask = fill.mask | 0;
+    const fillNext = fill.next | 0;
+    // The kernel tells how far it has emptied the fill ring only when it looks for more, so there may be no room.
+    const room = fill.room(count) | 0;
+    if (ledger !== undefined) this.#check(count);
     let octets = 0;
     let done = 0;
     try {
       while (done < count) {
-        const at = first + (((next + done) & mask) << 2);
-        const length = words[at + 2]!;
-        octets += length;
-        done++;
+        const at = (first + (((next + done) & mask) << 2)) | 0;
+        const low = words[at]!;
+        const length = words[(at + 2) | 0]!;
+        const base = low & baseMask;
+        if (done < room) fillWords[(fillFirst + (((fillNext + done) & fillMask) << 1)) | 0] = base;
+        else pool.give(base);
+        done = (done + 1) | 0;
+        octets = (octets + length) | 0;
         // An unaligned descriptor has the offset within its chunk in the upper 16 of its 64 bits.
-        const address = unaligned ? words[at]! + (words[at + 1]! >>> 16) : words[at]!;
-        visit(bytes, address, length, (words[at + 3]! & DescriptorOption.continued) !== 0);
+        visit(
+          bytes,
+          unaligned ? low + (words[(at + 1) | 0]! >>> 16) : low,
+          length,
+          (words[(at + 3) | 0]! & CONTINUED) !== 0,
+        );
       }
     } finally {
       // When a visit throws, the packets after its own stay on the ring.
-      this.#recycle(done);
+      if (ledger !== undefined) this.#settle(count, done, room);
+      rx.release(done);
+      const filled = Math.min(done, room);
+      this.#queue.filled += filled - done;
+      fill.next = (fillNext + filled) | 0;
+      if (filled > 0) fill.publish();
       this.#counters[RX_PACKETS]! += done;
       this.#counters[RX_BYTES]! += octets;
-      if (this.umem.ledger !== undefined) this.#uncheck(count - done);
+    }
+  }
+
+  /** With `debug`: what was shown goes to the fill ring or the pool, what was not stays the kernel's. */
+  #settle(count: number, shown: number, room: number): void {
+    const { words, first, mask, next } = this.#rx;
+    const ledger = this.umem.ledger!;
+    for (let i = 0; i < count; i++) {
+      const frame = this.umem.frameOf(words[first + (((next + i) & mask) << 2)]!);
+      ledger.move(frame, Owner.rx, i < shown && i >= room ? Owner.pool : Owner.fill, 'to give it back');
     }
   }
 
@@ -614,86 +673,80 @@ export class XskSocket implements Disposable {
     }
   }
 
-  /** Gives the frames of the next `count` packets back: to the fill ring, what does not fit to the pool. */
-  #recycle(count: number): void {
-    const rx = this.#rx;
-    const { fill } = this.#queue;
-    const { pool, ledger } = this.umem;
-    // The kernel tells how far it has emptied the fill ring only when it looks for more, so there may be no room.
-    const room = fill.room(count);
-    const baseMask = this.#baseMask;
-    const from = rx.words;
-    const to = fill.words;
+  /** With `debug`: the kernel completes what it was given to send, once. */
+  #checkCompleted(count: number): void {
+    const { words, first, mask, next } = this.#queue.completion;
+    const ledger = this.umem.ledger!;
     for (let i = 0; i < count; i++) {
-      const base = from[rx.first + (((rx.next + i) & rx.mask) << 2)]! & baseMask;
-      if (i < room) {
-        if (ledger !== undefined) ledger.move(this.umem.frameOf(base), Owner.rx, Owner.fill, 'to refill');
-        to[fill.first + (((fill.next + i) & fill.mask) << 1)] = base;
-      } else {
-        if (ledger !== undefined) ledger.move(this.umem.frameOf(base), Owner.rx, Owner.pool, 'to recycle');
-        pool.give(base);
-      }
+      const frame = this.umem.frameOf(words[first + (((next + i) & mask) << 1)]!);
+      ledger.move(frame, Owner.tx, Owner.completion, 'the kernel completed it');
+      ledger.move(frame, Owner.completion, Owner.pool, 'to complete');
     }
-    rx.release(count);
-    this.#queue.filled += room - count;
-    if (room > 0) {
-      fill.next = (fill.next + room) | 0;
-      fill.publish();
-    }
-    if (this.#queue.filled < this.fillTarget) this.fill();
-    if (fill.needsWakeup()) this.#wakeReceive();
   }
 
   #forwardAll(rewrite: Rewrite, to: XskSocket, count: number): void {
     const rx = this.#rx;
     const tx = to.#tx;
-    const { pool, ledger, frameSize } = this.umem;
+    const { pool, ledger } = this.umem;
+    const frameSize = this.umem.frameSize | 0;
     const bytes = this.#bytes;
-    const baseMask = this.#baseMask;
+    const baseMask = this.#baseMask | 0;
     const unaligned = this.#unaligned;
     const from = rx.words;
+    const first = rx.first | 0;
+    const mask = rx.mask | 0;
+    const next = rx.next | 0;
     const out = tx.words;
+    const outFirst = tx.first | 0;
+    const outMask = tx.mask | 0;
+    const outNext = tx.next | 0;
     if (ledger !== undefined) this.#check(count);
     let octetsIn = 0;
     let octetsOut = 0;
     let sent = 0;
     let done = 0;
     let refused = -1;
+    let dropping = this.#dropping;
+    // The frame whose rewrite is under way: dropped when that throws.
+    let open = -1;
     try {
       while (done < count) {
-        const at = rx.first + (((rx.next + done) & rx.mask) << 2);
+        const at = (first + (((next + done) & mask) << 2)) | 0;
         const low = from[at]!;
         const base = low & baseMask;
-        const offset = unaligned ? from[at + 1]! >>> 16 : low - base;
-        const received = from[at + 2]!;
-        const more = from[at + 3]! & DescriptorOption.continued;
-        octetsIn += received;
-        let length = 0;
-        try {
-          if (!this.#dropping) length = rewrite(bytes, base + offset, received, more !== 0);
-        } finally {
-          done++;
-          if (length <= 0 || length + offset > frameSize) {
-            if (length !== 0) refused = length;
-            if (ledger !== undefined) ledger.move(this.umem.frameOf(base), Owner.rx, Owner.pool, 'to drop');
-            pool.give(base);
-            length = 0;
-          }
+        const offset = unaligned ? from[(at + 1) | 0]! >>> 16 : low - base;
+        const received = from[(at + 2) | 0]!;
+        const more = from[(at + 3) | 0]! & CONTINUED;
+        octetsIn = (octetsIn + received) | 0;
+        done = (done + 1) | 0;
+        open = base;
+        let length = dropping ? 0 : rewrite(bytes, (base + offset) | 0, received, more !== 0) | 0;
+        open = -1;
+        if (length <= 0 || length + offset > frameSize) {
+          if (length !== 0) refused = length;
+          if (ledger !== undefined) ledger.move(this.umem.frameOf(base), Owner.rx, Owner.pool, 'to drop');
+          pool.give(base);
+          length = 0;
         }
-        this.#dropping = length === 0 && more !== 0;
+        dropping = length === 0 && more !== 0;
         if (length === 0) continue;
         if (ledger !== undefined) ledger.move(this.umem.frameOf(base), Owner.rx, Owner.tx, 'to forward');
-        const slot = tx.first + ((tx.next & tx.mask) << 2);
+        const slot = (outFirst + (((outNext + sent) & outMask) << 2)) | 0;
         out[slot] = low;
-        out[slot + 1] = unaligned ? offset << 16 : 0;
-        out[slot + 2] = length;
-        out[slot + 3] = more;
-        tx.next = (tx.next + 1) | 0;
-        sent++;
-        octetsOut += length;
+        out[(slot + 1) | 0] = unaligned ? offset << 16 : 0;
+        out[(slot + 2) | 0] = length;
+        out[(slot + 3) | 0] = more;
+        sent = (sent + 1) | 0;
+        octetsOut = (octetsOut + length) | 0;
       }
     } finally {
+      if (open !== -1) {
+        if (ledger !== undefined) ledger.move(this.umem.frameOf(open), Owner.rx, Owner.pool, 'to drop');
+        pool.give(open);
+      }
+      this.#dropping = dropping;
       rx.release(done);
+      tx.next = (outNext + sent) | 0;
       this.#queue.filled -= done;
       to.#queue.sending += sent;
       this.#counters[RX_PACKETS]! += done;
