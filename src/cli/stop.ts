@@ -12,19 +12,30 @@ export interface Stop {
 
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** The first signal asks the command to let go and end; a second one ends the process at once. */
+/**
+ * The first signal asks the command to let go and end; one that comes later, because that takes too long, ends the
+ * process at once.
+ */
 export function listenForStop(): Stop {
   const controller = new AbortController();
   let reason: StopReason | undefined;
-  const onSignal = (name: NodeJS.Signals): void => request(name);
-  const release = (): void => {
-    for (const name of signals) process.off(name, onSignal);
-  };
+  let requestedAt = 0;
   const request = (why: StopReason): void => {
     if (reason !== undefined) return;
     reason = why;
-    release();
+    requestedAt = performance.now();
     controller.abort(why);
+  };
+  const release = (): void => {
+    for (const name of signals) process.off(name, onSignal);
+  };
+  const onSignal = (name: NodeJS.Signals): void => {
+    if (reason === undefined) {
+      request(name);
+    } else if (performance.now() - requestedAt > SAME_PRESS) {
+      release();
+      process.kill(process.pid, name);
+    }
   };
   for (const name of signals) process.on(name, onSignal);
   return {
@@ -36,3 +47,6 @@ export function listenForStop(): Stop {
     release,
   };
 }
+
+/** In ms. Ctrl-C goes to every process of the terminal, and npx hands its own copy on: one press comes twice. */
+const SAME_PRESS = 500;

@@ -123,6 +123,15 @@ describe('barewire count', () => {
     });
   }
 
+  it('takes a signal that a wrapper hands on for the one it is', async () => {
+    const running = await counting('--json', '-i', '1h');
+    running.child.kill('SIGINT');
+    running.child.kill('SIGINT');
+    const ended = await running.ended;
+    assert.equal(ended.signal, 'SIGINT');
+    assert.equal(linesOf(ended).length, 1);
+  });
+
   it('leaves nothing attached after kill -9', async () => {
     const running = await counting();
     assert.equal(attached().length, 1);

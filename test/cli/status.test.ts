@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { attachXdp, load } from '../../src/bpf/index.ts';
 import { Lab } from '../../src/lab/index.ts';
 import { counterSpec } from '../../src/programs/counter.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
-import { barewire, errorLine, MAIN, run } from './bin.ts';
+import { barewire, errorLine, MAIN, Running, run } from './bin.ts';
 
 const stock = takeStock();
 const lab = Lab.create({
@@ -119,20 +119,18 @@ describe('barewire status', () => {
   });
 
   it('finds namespaces that only a process keeps', async () => {
-    const line = `ip link add bw0 type veth peer name bw1 && ip link set bw0 up && ip link set bw1 up && exec ${process.execPath} ${MAIN} count bw0 -n 1 -i 300ms`;
-    const found = run(
-      'unshare',
-      '--net',
-      'bash',
-      '-c',
-      `(${line}) >/dev/null 2>&1 & sleep 0.25; cd /; nsenter -t ${process.pid} -n ${process.execPath} ${MAIN} status bw0 --json; wait`,
-    );
-    const [one] = found.stdout
-      .trim()
-      .split('\n')
-      .map((text) => JSON.parse(text) as AttachedProgram);
-    assert.match(one!.netns!, /^\/proc\/\d+\/ns\/net$/);
-    assert.match(one!.owner.processes[0]!.command, /count bw0/);
+    const line = `ip link add bw0 type veth peer name bw1 && exec ${process.execPath} ${MAIN} count bw0`;
+    const running = new Running(spawn('unshare', ['--net', 'bash', '-c', line]));
+    await running.until(({ stderr }) => stderr.includes('Counting on'), 'it counted');
+    const { pid } = running.child;
+    const all = barewire('status', 'bw0', '--json').stdout.trim().split('\n');
+    const one = all
+      .map((text) => JSON.parse(text) as AttachedProgram)
+      .find(({ owner }) => owner.processes.some((process) => process.pid === pid));
+    assert.equal(one?.netns, `/proc/${pid}/ns/net`);
+    assert.match(one.owner.processes[0]!.command, /count bw0$/);
+    running.child.kill();
+    await running.ended;
   });
 
   it('lays a table out for people', () => {

@@ -60,7 +60,8 @@ ${lines.map((line) => `    ${line}`).join(' \\\n')}
   return `${name}() {
   local curcontext=$curcontext state line
   typeset -A opt_args
-  _arguments -C -s \\
+  # What stands behind the command is the command's.
+  _arguments -C -s -A '-*' \\
 ${lines.map((line) => `    ${line}`).join(' \\\n')} \\
     '1: :->command' '*:: :->rest'
   case $state in
