@@ -24,9 +24,11 @@ export const bench: Bench = {
   },
 };
 
-/** The kernel tells whole nanoseconds, as the mean of its runs. */
+/** Timed from outside, for the kernel's own figure is in whole nanoseconds; the call itself is lost in a million runs. */
 function nanoseconds(program: Program, data: Uint8Array): number {
-  return program.testRun({ data, repeat: REPEAT }).duration;
+  const start = performance.now();
+  program.testRun({ data, repeat: REPEAT });
+  return ((performance.now() - start) * 1e6) / REPEAT;
 }
 
 function passSpec(): ProgramSpec {

@@ -26,14 +26,14 @@ if (!json) {
 for (const name of names.length > 0 ? names : Object.keys(BENCHES)) {
   const { bench } = (await BENCHES[name]?.()) ?? { bench: undefined };
   if (bench === undefined) continue;
-  if (!json) stdout.write(`\n${name}: ${bench.summary}\n${tableHead()}\n`);
+  if (!json) stdout.write(`\n**${name}**: ${bench.summary}\n${tableHead()}\n`);
   for await (const row of bench.run()) stdout.write(`${json ? JSON.stringify(row) : tableLine(row)}\n`);
 }
 
+/** Markdown, so that a run can be kept in docs/benchmarks.md as it is. */
 function tableHead(): string {
-  return ['', 'figure', 'ours', 'yardstick', 'ratio', 'spread', 'runs', 'unit, mode and more', '']
-    .join(' | ')
-    .trim();
+  const titles = ['figure', 'ours', 'yardstick', 'ratio', 'spread of ours', 'runs', 'unit, mode and more'];
+  return `\n| ${titles.join(' | ')} |\n|${' --- |'.repeat(titles.length)}`;
 }
 
 function tableLine(row: Row): string {
