@@ -1,10 +1,9 @@
 import { assemble, exit, func, mov64, r0 } from '../src/asm/index.ts';
-import { load, type Program } from '../src/bpf/index.ts';
+import { load } from '../src/bpf/index.ts';
 import { counterSpec } from '../src/programs/counter.ts';
 import type { ProgramSpec } from '../src/spec/index.ts';
 import { type Bench, compare, interleave, type Row } from './row.ts';
-
-const REPEAT = 1_000_000;
+import { nanosecondsPerRun } from './run-program.ts';
 
 export const bench: Bench = {
   summary: 'the packet counter, ns a frame by BPF_PROG_TEST_RUN, beside a program that only lets frames pass',
@@ -14,8 +13,8 @@ export const bench: Bench = {
     const frames = FRAMES.map(([name, bytes]) => [name, frame(bytes)] as const);
     for (const [name, data] of frames) {
       const timed = interleave(9, {
-        counter: () => nanoseconds(counter.program, data),
-        pass: () => nanoseconds(pass.program, data),
+        counter: () => nanosecondsPerRun(counter.program, data),
+        pass: () => nanosecondsPerRun(pass.program, data),
       });
       yield compare(name, 'ns/packet', timed.counter, timed.pass, 'return XDP_PASS', {
         more: { 'machine code bytes': counter.program.info().jitedSize },
@@ -23,13 +22,6 @@ export const bench: Bench = {
     }
   },
 };
-
-/** Timed from outside, for the kernel's own figure is in whole nanoseconds; the call itself is lost in a million runs. */
-function nanoseconds(program: Program, data: Uint8Array): number {
-  const start = performance.now();
-  program.testRun({ data, repeat: REPEAT });
-  return ((performance.now() - start) * 1e6) / REPEAT;
-}
 
 function passSpec(): ProgramSpec {
   const assembly = assemble([func('pass', 1), mov64(r0, 2), exit()]);
