@@ -1,0 +1,130 @@
+import type { Instruction, SourceLine } from '../asm/index.ts';
+import type { MapSpec, ProgramSpec } from '../spec/index.ts';
+import { allocate } from './back/allocate.ts';
+import { emit } from './back/emit.ts';
+import { select } from './back/select.ts';
+import { CompileError, Fault } from './error.ts';
+import { lower } from './front/lower.ts';
+import { type ParsedFunction, Sources } from './front/parse.ts';
+import { checkExactness } from './middle/check.ts';
+import { analyseFlow } from './middle/flow.ts';
+import { Ranges } from './middle/ranges.ts';
+import type { Env, PlainVerdict, XdpProgram } from './program.ts';
+
+/** Where a function's text was written, so that messages show its own file and lines. */
+export interface Location {
+  readonly file: string;
+  /** From 1. */
+  readonly line: number;
+  /** From 1. */
+  readonly column: number;
+  /** The whole line as it is in the file. */
+  readonly text: string;
+}
+
+export interface CompileOptions {
+  /**
+   * Finds where a place of a function's text was written: line from 1 and column from 0 within the text. Without
+   * it, or where it knows nothing, messages count within the function.
+   */
+  readonly locate?: (program: XdpProgram, text: string, line: number, column: number) => Location | undefined;
+}
+
+const VERDICT: Readonly<Record<PlainVerdict, number>> = { aborted: 0, drop: 1, pass: 2, tx: 3 };
+
+/**
+ * Compiles a program to eBPF. Pure: nothing is loaded, no file is read.
+ *
+ * @throws CompileError where the function is not part of the language or cannot be proved right.
+ */
+export function compile<E extends Env>(program: XdpProgram<E>, options: CompileOptions = {}): ProgramSpec {
+  const { name, env, fn } = program;
+  const { onShort, frags, attachType, license, unroll } = program.options;
+  const sources = new Sources();
+  const where = new Lines(program as unknown as XdpProgram, sources, options);
+  try {
+    const { graph, maps } = lower(name, env, fn as (...args: never[]) => unknown, sources, {
+      onShort: VERDICT[onShort],
+      frags,
+      unroll,
+    });
+    analyseFlow(graph);
+    const ranges = new Ranges(graph);
+    checkExactness(graph, ranges);
+    const machine = select(graph, ranges);
+    const { program: allocated, stack } = allocate(machine);
+    if (stack > 512) {
+      throw new Fault(
+        0,
+        `the function needs ${stack} bytes of stack, and a program has 512`,
+        'Use smaller keys and values, or keep large ones in a per-CPU array of one entry.',
+      );
+    }
+    const instructions = emit(allocated, (at) => where.of(at));
+    return {
+      name,
+      type: 'xdp',
+      attachType,
+      frags,
+      license,
+      instructions,
+      maps: usedMaps(instructions, maps),
+      functions: [{ name, slot: 0, parameters: 1 }],
+    };
+  } catch (error) {
+    if (error instanceof Fault) throw where.explain(error);
+    throw error;
+  }
+}
+
+function usedMaps(
+  instructions: readonly Instruction[],
+  maps: Readonly<Record<string, MapSpec>>,
+): Record<string, MapSpec> {
+  const used: Record<string, MapSpec> = {};
+  for (const { map } of instructions) if (map !== undefined) used[map] = maps[map]!;
+  return used;
+}
+
+/** Places of a compilation as lines of source. */
+class Lines {
+  readonly #program: XdpProgram;
+  readonly #sources: Sources;
+  readonly #options: CompileOptions;
+  readonly #memo = new Map<number, SourceLine>();
+
+  constructor(program: XdpProgram, sources: Sources, options: CompileOptions) {
+    this.#program = program;
+    this.#sources = sources;
+    this.#options = options;
+  }
+
+  of(at: number): SourceLine {
+    const known = this.#memo.get(at);
+    if (known !== undefined) return known;
+    const { file, line, column, text } = this.#place(at);
+    const source: SourceLine = { file, line, column, text: text.trim() };
+    this.#memo.set(at, source);
+    return source;
+  }
+
+  explain(fault: Fault): CompileError {
+    const place = this.#place(fault.position);
+    const indent = place.text.length - place.text.trimStart().length;
+    const source: SourceLine = { ...place, text: place.text.trim() };
+    const caret = Math.max(0, place.column - 1 - indent);
+    return new CompileError(this.#program.name, source, caret, fault.message, fault.instead);
+  }
+
+  #place(at: number): Location {
+    const fn: ParsedFunction = this.#sources.of(Math.max(0, at));
+    const position = Math.max(0, at - fn.base);
+    const before = fn.text.slice(0, position);
+    const line = before.split('\n').length;
+    const column = position - (before.lastIndexOf('\n') + 1);
+    const located = this.#options.locate?.(this.#program, fn.text, line, column);
+    if (located !== undefined) return located;
+    const text = fn.text.split('\n')[line - 1] ?? '';
+    return { file: fn.name, line, column: column + 1, text };
+  }
+}

@@ -1,0 +1,126 @@
+import { Fault } from '../error.ts';
+import type { Graph, Node } from './ir.ts';
+import { fits, INT64, isExact, type Range, type Ranges, UINT64 } from './ranges.ts';
+
+/** Iterations that every verifier follows within its budget of a million instructions. */
+const MOST_TRIPS = 33_000n;
+
+/**
+ * Holds every operation to JavaScript's results: what cannot be proved exact is refused.
+ *
+ * @throws Fault at the operation.
+ */
+export function checkExactness(graph: Graph, ranges: Ranges): void {
+  for (const loop of graph.loops) {
+    if (loop.trips === undefined) {
+      throw new Fault(
+        loop.at,
+        'this loop cannot be proved to end',
+        'Count up to a constant, or to a number with a known limit: for (let i = 0; i < 64 && …; i++).',
+      );
+    }
+    if (loop.trips > MOST_TRIPS) {
+      throw new Fault(
+        loop.at,
+        `this loop may run ${loop.trips} times, more than a verifier follows`,
+        `Bound it by ${MOST_TRIPS}, or return early.`,
+      );
+    }
+  }
+  for (const block of graph.order) {
+    for (const node of [...block.phis, ...block.nodes]) check(node, ranges);
+  }
+}
+
+function check(node: Node, ranges: Ranges): void {
+  const [a, b] = node.args;
+  const at = (n: Node): Range => ranges.at(n, node.block);
+  if (node.type === 'num') {
+    if (!isExact(node)) {
+      throw new Fault(
+        node.at,
+        `the result may be ${show(node)}, and numbers are exact only within ±2^53`,
+        'Bound the operands (& 0xffff, Math.min, an if), or use bigints.',
+      );
+    }
+    if (node.op === 'div' || node.op === 'mod') divisor(node, at(a!), at(b!));
+    if (node.op === 'tonum') {
+      requireUnwrapped(a!, at(a!), node);
+      if (!isExact(at(a!))) {
+        throw new Fault(
+          node.at,
+          `Number(x) of a bigint of up to ${show(at(a!))} is not exact`,
+          'Bound it first, as in Number(x & 0xffffffffn).',
+        );
+      }
+    }
+    return;
+  }
+  if (node.type === 'big') {
+    if (node.op === 'div' || node.op === 'mod') {
+      requireUnwrapped(a!, at(a!), node);
+      requireUnwrapped(b!, at(b!), node);
+      divisor(node, at(a!), at(b!));
+    }
+    if (node.op === 'sar') requireUnwrapped(a!, at(a!), node);
+    if ((node.op === 'sar' || node.op === 'shl') && !fits(at(b!), { lo: 0n, hi: 63n })) {
+      throw new Fault(
+        node.at,
+        `the shift may be by ${show(at(b!))}, and bigints have 64 bits here`,
+        'Bound it, as in x << (n & 63n).',
+      );
+    }
+    return;
+  }
+  if (node.op === 'eq' || node.op === 'ne' || node.op === 'lt' || node.op === 'le') {
+    if (a!.type !== 'big') return;
+    requireUnwrapped(a!, at(a!), node);
+    requireUnwrapped(b!, at(b!), node);
+    const [x, y] = [at(a!), at(b!)];
+    if (!(fits(x, UINT64) && fits(y, UINT64)) && !(fits(x, INT64) && fits(y, INT64))) {
+      throw new Fault(
+        node.at,
+        'a signed and an unsigned 64-bit value cannot be compared',
+        'Write BigInt.asUintN(64, x) for the one that may be negative.',
+      );
+    }
+  }
+}
+
+function divisor(node: Node, x: Range, y: Range): void {
+  if (y.lo <= 0n && y.hi >= 0n) {
+    throw new Fault(
+      node.at,
+      `the divisor may be ${y.lo === 0n ? 'zero' : show(y)}`,
+      'Check it first: if (n !== 0) …',
+    );
+  }
+  if (x.lo < 0n || y.lo < 0n) {
+    throw new Fault(
+      node.at,
+      `a negative number may be divided here (${show(x.lo < 0n ? x : y)})`,
+      'Divide numbers that are not negative, and put the sign in by hand.',
+    );
+  }
+}
+
+/** A bigint whose true value may lie outside 64 bits can be added and stored, but not looked at. */
+function requireUnwrapped(value: Node, range: Range, node: Node): void {
+  if (fits(range, UINT64) || fits(range, INT64)) return;
+  throw new Fault(
+    node.at,
+    `this bigint may be ${show(range)}, which 64 bits do not hold${value.op === 'sub' ? ' (it may be negative)' : ''}`,
+    'Write BigInt.asUintN(64, x) to wrap it, as the kernel does.',
+  );
+}
+
+function show(range: Range): string {
+  const one = (v: bigint): string => {
+    const size = v < 0n ? -v : v;
+    if (size < 1n << 24n) return `${v}`;
+    if (size >= 1n << 80n) return v < 0n ? 'minus infinity' : 'infinity';
+    const bits = (size - 1n).toString(2).length;
+    return `about ${v < 0n ? '-' : ''}2^${bits}`;
+  };
+  return range.lo === range.hi ? one(range.lo) : `anything from ${one(range.lo)} to ${one(range.hi)}`;
+}
