@@ -1,4 +1,4 @@
-import type { Instruction, SourceLine } from '../asm/index.ts';
+import type { SourceLine } from '../asm/index.ts';
 import type { MapSpec, ProgramSpec } from '../spec/index.ts';
 import { allocate } from './back/allocate.ts';
 import { emit } from './back/emit.ts';
@@ -8,6 +8,7 @@ import { lower } from './front/lower.ts';
 import { type ParsedFunction, Sources } from './front/parse.ts';
 import { checkExactness } from './middle/check.ts';
 import { analyseFlow } from './middle/flow.ts';
+import { foldBranches, optimise, tidy } from './middle/optimise.ts';
 import { Ranges } from './middle/ranges.ts';
 import type { Env, PlainVerdict, XdpProgram } from './program.ts';
 
@@ -30,6 +31,11 @@ export interface CompileOptions {
   readonly locate?: (program: XdpProgram, text: string, line: number, column: number) => Location | undefined;
 }
 
+/** The maps of an env, by their names there. */
+export type EnvMaps<E> = {
+  readonly [K in keyof E as E[K] extends MapSpec ? K : never]: Extract<E[K], MapSpec>;
+};
+
 const VERDICT: Readonly<Record<PlainVerdict, number>> = { aborted: 0, drop: 1, pass: 2, tx: 3 };
 
 /**
@@ -37,7 +43,10 @@ const VERDICT: Readonly<Record<PlainVerdict, number>> = { aborted: 0, drop: 1, p
  *
  * @throws CompileError where the function is not part of the language or cannot be proved right.
  */
-export function compile<E extends Env>(program: XdpProgram<E>, options: CompileOptions = {}): ProgramSpec {
+export function compile<E extends Env>(
+  program: XdpProgram<E>,
+  options: CompileOptions = {},
+): ProgramSpec<EnvMaps<E>> {
   const { name, env, fn } = program;
   const { onShort, frags, attachType, license, unroll } = program.options;
   const sources = new Sources();
@@ -49,8 +58,14 @@ export function compile<E extends Env>(program: XdpProgram<E>, options: CompileO
       unroll,
     });
     analyseFlow(graph);
-    const ranges = new Ranges(graph);
+    tidy(graph);
+    let ranges = new Ranges(graph);
     checkExactness(graph, ranges);
+    if (foldBranches(graph, ranges)) {
+      tidy(graph);
+      ranges = new Ranges(graph);
+    }
+    optimise(graph, ranges);
     const machine = select(graph, ranges);
     const { program: allocated, stack } = allocate(machine);
     if (stack > 512) {
@@ -68,22 +83,13 @@ export function compile<E extends Env>(program: XdpProgram<E>, options: CompileO
       frags,
       license,
       instructions,
-      maps: usedMaps(instructions, maps),
+      maps: maps as EnvMaps<E>,
       functions: [{ name, slot: 0, parameters: 1 }],
     };
   } catch (error) {
     if (error instanceof Fault) throw where.explain(error);
     throw error;
   }
-}
-
-function usedMaps(
-  instructions: readonly Instruction[],
-  maps: Readonly<Record<string, MapSpec>>,
-): Record<string, MapSpec> {
-  const used: Record<string, MapSpec> = {};
-  for (const { map } of instructions) if (map !== undefined) used[map] = maps[map]!;
-  return used;
 }
 
 /** Places of a compilation as lines of source. */

@@ -32,7 +32,7 @@ export {
   ringBuffer,
   xskMap,
 } from '../spec/index.ts';
-export { type CompileOptions, compile, type Location } from './compile.ts';
+export { type CompileOptions, compile, type EnvMaps, type Location } from './compile.ts';
 export { CompileError } from './error.ts';
 export {
   type Env,
@@ -42,4 +42,6 @@ export {
   type XdpFunction,
   type XdpProgram,
 } from './program.ts';
+export { RunMap } from './run/map.ts';
+export { type Run, type RunMaps, type RunOptions, type RunResult, run, runMaps } from './run/run.ts';
 export type * from './view.ts';

@@ -181,7 +181,7 @@ class Emitter {
         this.#go(end.to, next);
         return;
       case 'branch': {
-        const then = finalTarget(end.then);
+        const then = finalTarget(end.taken);
         const otherwise = finalTarget(end.otherwise);
         const { at } = end;
         if (then === next) {
@@ -273,7 +273,7 @@ function follow(
     typeof target === 'number' || placed.has(target) ? undefined : target;
   if (end.kind === 'exit') return undefined;
   if (end.kind === 'jump') return open(finalTarget(end.to));
-  const then = open(finalTarget(end.then));
+  const then = open(finalTarget(end.taken));
   const otherwise = open(finalTarget(end.otherwise));
   if (then === undefined) return otherwise;
   if (otherwise === undefined) return then;

@@ -62,7 +62,7 @@ export type End =
       b: number;
       imm: bigint;
       narrow: boolean;
-      then: MachineBlock;
+      taken: MachineBlock;
       otherwise: MachineBlock;
       at: number;
     }
@@ -148,7 +148,7 @@ export function eachUse(inst: Inst, use: (register: number) => void): void {
 export function successorsOf(block: MachineBlock): MachineBlock[] {
   const { end } = block;
   if (end.kind === 'jump') return [end.to];
-  if (end.kind === 'branch') return [end.then, end.otherwise];
+  if (end.kind === 'branch') return [end.taken, end.otherwise];
   return [];
 }
 

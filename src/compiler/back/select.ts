@@ -602,7 +602,7 @@ class Selector {
           kind: 'branch',
           ...comparison,
           cond: negated ? negate(comparison.cond) : comparison.cond,
-          then: this.#blocks.get(term.then)!,
+          taken: this.#blocks.get(term.then)!,
           otherwise: this.#blocks.get(term.otherwise)!,
           at: term.at,
         };

@@ -10,7 +10,7 @@ import type { Val } from './value.ts';
 /** What lowering makes of a function. */
 export interface Lowered {
   readonly graph: Graph;
-  /** The maps of env, by their own names. */
+  /** The maps of env, by their names there. */
   readonly maps: Readonly<Record<string, MapSpec>>;
 }
 
@@ -101,12 +101,12 @@ function envVal(cx: Context, path: string, value: unknown, maps: Record<string, 
   }
   if (value === null) return { kind: 'undefined' };
   if (isMap(value)) {
-    const known = maps[value.name];
-    if (known !== undefined && known !== value) {
-      throw new Fault(at, `two maps of env are named ${value.name}`, 'Give each map a name of its own.');
+    const key = path.slice(4);
+    if (/[.[]/.test(key)) {
+      throw new Fault(at, `${path} is a map inside another value`, 'Put maps directly into env.');
     }
-    maps[value.name] = value;
-    return { kind: 'map', spec: value };
+    maps[key] = value;
+    return { kind: 'map', spec: value, key };
   }
   if (ArrayBuffer.isView(value) && !(value instanceof DataView))
     value = Array.from(value as unknown as number[]);

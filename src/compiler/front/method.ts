@@ -49,7 +49,7 @@ export function callMethod(
     case 'whole':
       return wholeMethod(cx, node, of.store, name, args);
     case 'map':
-      return mapMethod(cx, node, of.spec, name, args);
+      return mapMethod(cx, node, of.spec, of.key, name, args);
     case 'kernel':
       return kernelMethod(cx, node, name, args);
     case 'global':
@@ -215,7 +215,14 @@ function shortUnlessZero(cx: Context, result: Node, at: number): void {
   cx.b.current = then;
 }
 
-function mapMethod(cx: Context, node: syntax.CallExpression, map: MapSpec, name: string, args: Args): Val {
+function mapMethod(
+  cx: Context,
+  node: syntax.CallExpression,
+  map: MapSpec,
+  envKey: string,
+  name: string,
+  args: Args,
+): Val {
   const at = cx.at(node);
   const kinds = MAP_KINDS[name] ?? [];
   if (!kinds.includes(map.type)) {
@@ -225,7 +232,7 @@ function mapMethod(cx: Context, node: syntax.CallExpression, map: MapSpec, name:
       `It has: ${methodsOf(map).join(', ')}.`,
     );
   }
-  const ref = (): Node => cx.b.emit('mapref', 'ptr', [], at, { map: map.name });
+  const ref = (): Node => cx.b.emit('mapref', 'ptr', [], at, { map: envKey });
   switch (name) {
     case 'get':
     case 'has': {

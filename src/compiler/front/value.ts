@@ -16,7 +16,7 @@ export type Val =
   /** A division whose quotient has not been made whole yet. */
   | { readonly kind: 'quotient'; readonly a: Node; readonly b: Node; readonly at: number }
   | { readonly kind: 'string'; readonly text: string }
-  | { readonly kind: 'map'; readonly spec: MapSpec }
+  | { readonly kind: 'map'; readonly spec: MapSpec; readonly key: string }
   | { readonly kind: 'packet' }
   | { readonly kind: 'store' }
   | { readonly kind: 'whole'; readonly store: boolean }
