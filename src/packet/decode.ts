@@ -11,7 +11,7 @@ import { PPP_CONTROL_LENGTH, PPP_LENGTH } from './ppp.ts';
 import { PPPOE_LENGTH } from './pppoe.ts';
 import { TCP_LENGTH } from './tcp.ts';
 import { UDP_LENGTH } from './udp.ts';
-import { inside, refusal } from './view.ts';
+import { requireRange } from './view.ts';
 import { VLAN_LENGTH } from './vlan.ts';
 import { u16At } from './wire.ts';
 
@@ -91,7 +91,7 @@ export class PacketLayers {
     end: number = bytes.length,
     first: number | undefined = LayerKind.eth,
   ): this {
-    if (!inside(bytes, offset, end, 0)) throw refusal('packet', bytes, offset, end, 0);
+    requireRange('packet', bytes, offset, end);
     this.bytes = bytes;
     this.count = 0;
     this.problem = undefined;

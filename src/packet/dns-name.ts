@@ -1,4 +1,5 @@
 import { ArgumentError, CodecError } from '../error.ts';
+import { requireRange, requireRoom } from './view.ts';
 
 /**
  * Domain names on the wire (RFC 1035, sections 3.1 and 4.1.4) and as text.
@@ -20,6 +21,7 @@ const POINTER_REACH = 0x4000;
  * @throws CodecError if the name runs past `end`.
  */
 export function skipName(bytes: Uint8Array, offset: number, end: number): number {
+  requireRange('dns', bytes, offset, end);
   let at = offset;
   while (at < end) {
     const length = bytes[at]!;
@@ -43,6 +45,8 @@ export function skipName(bytes: Uint8Array, offset: number, end: number): number
  * @throws CodecError if the name leaves `start` to `end`, is over 255 bytes, or a pointer leads forward.
  */
 export function decodeName(bytes: Uint8Array, start: number, offset: number, end: number): string {
+  requireRange('dns', bytes, start, end);
+  requireRange('dns', bytes, offset, end);
   let text = '';
   let at = offset;
   let segment = offset;
@@ -103,7 +107,7 @@ export function emitName(out: Uint8Array, offset: number, name: string, table?: 
       const key = keyOf(labels, i);
       const known = table.find(key);
       if (known !== undefined) {
-        requireRoom(out, at, 2);
+        requireRoom('dns name', out, at, 2);
         out[at] = POINTER | (known >>> 8);
         out[at + 1] = known;
         return at + 2;
@@ -111,12 +115,12 @@ export function emitName(out: Uint8Array, offset: number, name: string, table?: 
       table.add(key, at - table.start);
     }
     const label = labels[i]!;
-    requireRoom(out, at, label.length + 1);
+    requireRoom('dns name', out, at, label.length + 1);
     out[at] = label.length;
     for (let j = 0; j < label.length; j++) out[at + 1 + j] = label.charCodeAt(j);
     at += label.length + 1;
   }
-  requireRoom(out, at, 1);
+  requireRoom('dns name', out, at, 1);
   out[at] = 0;
   return at + 1;
 }
@@ -184,10 +188,4 @@ function labelText(bytes: Uint8Array, offset: number, length: number): string {
     else text += `\\${byte.toString().padStart(3, '0')}`;
   }
   return text;
-}
-
-function requireRoom(out: Uint8Array, offset: number, size: number): void {
-  if (offset + size > out.length) {
-    throw new ArgumentError(`a dns name needs ${size} bytes at ${offset}; the buffer has ${out.length}`);
-  }
 }

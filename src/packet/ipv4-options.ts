@@ -1,6 +1,6 @@
 import { ArgumentError, CodecError } from '../error.ts';
 import { type Ipv4Address, ipv4Text, putIpv4 } from './address.ts';
-import { requireField, requireRoom } from './view.ts';
+import { requireField, requireRange, requireRoom } from './view.ts';
 import { putU16, u16At, u32At } from './wire.ts';
 
 /** IPv4 option types (IANA), the copied bit included. */
@@ -54,10 +54,12 @@ export class Ipv4OptionCursor {
   #next = 0;
   #end = 0;
 
+  /** @throws CodecError if `offset` to `end` is no range of `bytes`. */
   start(bytes: Uint8Array, offset: number, end: number): this {
+    requireRange('ipv4', bytes, offset, end);
     this.bytes = bytes;
     this.#next = offset;
-    this.#end = Math.min(end, bytes.length);
+    this.#end = end;
     return this;
   }
 

@@ -3,7 +3,7 @@ import { type Ipv6Address, putIpv6 } from './address.ts';
 import { AH_LENGTH } from './ah.ts';
 import { IpProtocol } from './headers.ts';
 import { emitIpv6Options, type Ipv6Option, ipv6OptionsLength } from './ipv6-options.ts';
-import { inside, PacketView, refusal, requireField, requireRoom } from './view.ts';
+import { inside, PacketView, refusal, requireField, requireRange, requireRoom } from './view.ts';
 import { putU16, putU32, u16At, u32At } from './wire.ts';
 
 /**
@@ -74,10 +74,12 @@ export class Ipv6ExtensionCursor {
   fragmentOffset = 0;
   #count = 0;
 
+  /** @throws CodecError if `offset` to `end` is no range of `bytes`. */
   start(bytes: Uint8Array, offset: number, end: number, nextHeader: number): this {
+    requireRange('ipv6', bytes, offset, end);
     this.bytes = bytes;
     this.payloadOffset = offset;
-    this.end = Math.min(end, bytes.length);
+    this.end = end;
     this.protocol = nextHeader;
     this.fragmented = false;
     this.fragmentOffset = 0;

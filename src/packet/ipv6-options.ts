@@ -1,5 +1,5 @@
 import { CodecError } from '../error.ts';
-import { requireField, requireRoom } from './view.ts';
+import { requireField, requireRange, requireRoom } from './view.ts';
 import { putU16, putU32, u16At, u32At } from './wire.ts';
 
 /** Types of the options in hop-by-hop and destination options headers (IANA), action bits included. */
@@ -32,10 +32,12 @@ export class Ipv6OptionCursor {
   #next = 0;
   #end = 0;
 
+  /** @throws CodecError if `offset` to `end` is no range of `bytes`. */
   start(bytes: Uint8Array, offset: number, end: number): this {
+    requireRange('ipv6', bytes, offset, end);
     this.bytes = bytes;
     this.#next = offset;
-    this.#end = Math.min(end, bytes.length);
+    this.#end = end;
     return this;
   }
 

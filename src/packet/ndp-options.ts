@@ -2,7 +2,7 @@ import { formatIPv6 } from '../address/index.ts';
 import { CodecError } from '../error.ts';
 import { type Ipv6Address, type MacAddress, macText, putIpv6, putMac } from './address.ts';
 import { decodeName, emitName, nameLength, skipName } from './dns-name.ts';
-import { requireField, requireRoom } from './view.ts';
+import { requireField, requireRange, requireRoom } from './view.ts';
 import { putU32, u32At, u48At } from './wire.ts';
 
 /** Neighbour discovery option types (IANA). */
@@ -60,10 +60,12 @@ export class NdpOptionCursor {
   #next = 0;
   #end = 0;
 
+  /** @throws CodecError if `offset` to `end` is no range of `bytes`. */
   start(bytes: Uint8Array, offset: number, end: number): this {
+    requireRange('ndp', bytes, offset, end);
     this.bytes = bytes;
     this.#next = offset;
-    this.#end = Math.min(end, bytes.length);
+    this.#end = end;
     return this;
   }
 

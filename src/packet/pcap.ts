@@ -7,7 +7,7 @@ import {
   MAXIMUM_RECORD,
 } from './capture-format.ts';
 import { type ChunkBuffer, GrowingBuffer } from './chunks.ts';
-import { inside, refusal, requireField } from './view.ts';
+import { requireField, requireRange } from './view.ts';
 
 /**
  * The pcap file format (draft-ietf-opsawg-pcap): a header of 24 bytes, then for every packet one of 16 and its
@@ -124,7 +124,7 @@ export class PcapWriter {
     timestamp: bigint,
     originalLength: number = end - offset,
   ): void {
-    if (!inside(bytes, offset, end, 0)) throw refusal('pcap', bytes, offset, end, 0);
+    requireRange('pcap', bytes, offset, end);
     const seconds = timestamp / NANOSECONDS;
     if (seconds < 0n || seconds > 0xffff_ffffn) {
       throw new ArgumentError(`pcap timestamps lie between 1970 and 2106, not at ${seconds} s`);

@@ -2,7 +2,7 @@ import { ArgumentError } from '../error.ts';
 import type { CaptureInterface, CaptureSection, CaptureStatistics } from './capture-format.ts';
 import { GrowingBuffer } from './chunks.ts';
 import { BlockType, BYTE_ORDER_MAGIC, OptionCode, paddedLength } from './pcapng-format.ts';
-import { inside, refusal, requireField } from './view.ts';
+import { requireField, requireRange } from './view.ts';
 
 /** What an interface of a written capture is; `linkType` is 1, Ethernet, by default. */
 export type PcapngInterface = Partial<Omit<CaptureInterface, 'statistics'>>;
@@ -87,7 +87,7 @@ export class PcapngWriter {
     details: PcapngPacketDetails = NO_DETAILS,
   ): void {
     const { interfaceId = 0, originalLength = end - offset } = details;
-    if (!inside(bytes, offset, end, 0)) throw refusal('pcapng', bytes, offset, end, 0);
+    requireRange('pcapng', bytes, offset, end);
     const snapLength = this.#snapLengths[interfaceId];
     if (snapLength === undefined) throw unknownInterface(interfaceId);
     requireField('pcapng originalLength', originalLength, 0xffffffff);

@@ -6,6 +6,7 @@ import {
   type PayloadFields,
   refusal,
   requireField,
+  requireRange,
   requireRoom,
 } from './view.ts';
 import { putU16, u16At } from './wire.ts';
@@ -136,10 +137,12 @@ export class PppoeTagCursor {
   #next = 0;
   #end = 0;
 
+  /** @throws CodecError if `offset` to `end` is no range of `bytes`. */
   start(bytes: Uint8Array, offset: number, end: number): this {
+    requireRange('pppoe', bytes, offset, end);
     this.bytes = bytes;
     this.#next = offset;
-    this.#end = Math.min(end, bytes.length);
+    this.#end = end;
     return this;
   }
 

@@ -1,5 +1,5 @@
 import { ArgumentError, CodecError } from '../error.ts';
-import { requireField, requireRoom } from './view.ts';
+import { requireField, requireRange, requireRoom } from './view.ts';
 import { putU16, putU32, u16At, u32At } from './wire.ts';
 
 /** TCP option kinds (IANA). */
@@ -55,10 +55,12 @@ export class TcpOptionCursor {
   #next = 0;
   #end = 0;
 
+  /** @throws CodecError if `offset` to `end` is no range of `bytes`. */
   start(bytes: Uint8Array, offset: number, end: number): this {
+    requireRange('tcp', bytes, offset, end);
     this.bytes = bytes;
     this.#next = offset;
-    this.#end = Math.min(end, bytes.length);
+    this.#end = end;
     return this;
   }
 

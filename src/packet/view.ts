@@ -24,6 +24,11 @@ export function inside(bytes: Uint8Array, offset: number, end: number, size: num
   return offset >>> 0 === offset && offset + size <= end && end <= bytes.length;
 }
 
+/** Refuses a range that is not within `bytes`: past its end typed arrays give `undefined`, and loops no end. */
+export function requireRange(format: string, bytes: Uint8Array, offset: number, end: number): void {
+  if (!inside(bytes, offset, end, 0)) throw refusal(format, bytes, offset, end, 0);
+}
+
 /** The error for bytes that a view refused: too short for `size` bytes, or else `problem`. */
 export function refusal(
   format: string,

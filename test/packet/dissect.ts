@@ -563,7 +563,7 @@ class Dissector {
       else if (view.routingType === RoutingType.home) this.#put('ipv6.routing.mipv6.home_address', text);
       else this.#put('ipv6.routing.srh.addr', text);
     }
-    if (view.segmentsLeft === 0) return network;
+    if (view.segmentsLeft === 0 || addresses.length === 0) return network;
     const ip = new Ipv6View().at(this.#bytes, layers.offsets[layers.findLast(LayerKind.ipv6)]!);
     const final = view.routingType === RoutingType.segment ? addresses[0]! : addresses.at(-1)!;
     return index < 0 ? network : { ...network, addressSum: addressSum6(ip.source, final) };

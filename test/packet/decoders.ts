@@ -1,0 +1,181 @@
+import {
+  AhView,
+  ArpView,
+  DnsView,
+  decodeChap,
+  decodeDns,
+  decodeEap,
+  decodeIpv4Options,
+  decodeIpv6Options,
+  decodeName,
+  decodeNdp,
+  decodeNdpOptions,
+  decodePap,
+  decodePppOptions,
+  decodePppoeTags,
+  decodeTcpOptions,
+  describePacket,
+  EthernetView,
+  flowHash,
+  flowOf,
+  IcmpView,
+  Icmpv6View,
+  Ipv4OptionCursor,
+  Ipv4View,
+  Ipv6ExtensionCursor,
+  Ipv6ExtensionView,
+  Ipv6FragmentView,
+  Ipv6OptionCursor,
+  Ipv6RoutingView,
+  Ipv6View,
+  LayerKind,
+  NdpOptionCursor,
+  NdpView,
+  PacketLayers,
+  type PacketView,
+  PppControlView,
+  PppOptionCursor,
+  PppoeTagCursor,
+  PppoeView,
+  PppView,
+  skipName,
+  TcpOptionCursor,
+  TcpView,
+  UdpView,
+  VlanView,
+} from '../../src/packet/index.ts';
+
+/** Reads all it can of a range of bytes, and gives what it read in a form that can be compared. */
+export type Decoder = (bytes: Uint8Array, offset: number, end: number) => unknown;
+
+type AnyView = PacketView & { at(bytes: Uint8Array, offset?: number, end?: number): unknown };
+
+interface AnyCursor {
+  start(bytes: Uint8Array, offset: number, end: number): unknown;
+  next(): boolean;
+}
+
+const VIEWS: readonly (new () => AnyView)[] = [
+  AhView,
+  ArpView,
+  DnsView,
+  EthernetView,
+  Icmpv6View,
+  IcmpView,
+  Ipv4View,
+  Ipv6ExtensionView,
+  Ipv6FragmentView,
+  Ipv6RoutingView,
+  Ipv6View,
+  NdpView,
+  PppControlView,
+  PppoeView,
+  PppView,
+  TcpView,
+  UdpView,
+  VlanView,
+];
+
+const CURSORS: readonly (new () => AnyCursor)[] = [
+  Ipv4OptionCursor,
+  Ipv6OptionCursor,
+  NdpOptionCursor,
+  PppOptionCursor,
+  PppoeTagCursor,
+  TcpOptionCursor,
+];
+
+/** Every decoder of the folder by name. */
+export const DECODERS: ReadonlyMap<string, Decoder> = new Map<string, Decoder>([
+  ...VIEWS.map((View): [string, Decoder] => [
+    View.name,
+    (bytes, offset, end) => readView(View, bytes, offset, end),
+  ]),
+  ...CURSORS.map((Cursor): [string, Decoder] => [
+    Cursor.name,
+    (bytes, offset, end) => readCursor(new Cursor(), bytes, offset, end),
+  ]),
+  ['Ipv6ExtensionCursor', readExtensions],
+  ['decodeChap', decodeChap],
+  ['decodeDns', decodeDns],
+  ['decodeEap', decodeEap],
+  ['decodeIpv4Options', decodeIpv4Options],
+  ['decodeIpv6Options', decodeIpv6Options],
+  ['decodeName', (bytes, offset, end) => decodeName(bytes, offset, offset, end)],
+  [
+    'decodeName in a message',
+    (bytes, offset, end) => decodeName(bytes, offset, Math.min(offset + 12, end), end),
+  ],
+  ['decodeNdp', decodeNdp],
+  ['decodeNdpOptions', decodeNdpOptions],
+  ['decodePap', decodePap],
+  ['decodePppOptions', decodePppOptions],
+  ['decodePppoeTags', decodePppoeTags],
+  ['decodeTcpOptions', decodeTcpOptions],
+  ['describePacket', describePacket],
+  ['skipName', skipName],
+  ...Object.entries(LayerKind).map(([name, kind]): [string, Decoder] => [
+    `PacketLayers from ${name}`,
+    (bytes, offset, end) => readLayers(kind, bytes, offset, end),
+  ]),
+]);
+
+/** Every getter of a view, and its checksum verified. */
+function readView(View: new () => AnyView, bytes: Uint8Array, offset: number, end: number): unknown {
+  const view = new View();
+  view.at(bytes, offset, end);
+  const values = readGetters(view);
+  const verifier = view as { verifyChecksum?: (addressSum: number) => boolean };
+  return { ...values, verified: verifier.verifyChecksum?.(0x1234) };
+}
+
+/** Every getter of a cursor at every step. */
+function readCursor(cursor: AnyCursor, bytes: Uint8Array, offset: number, end: number): unknown {
+  const steps: unknown[] = [];
+  cursor.start(bytes, offset, end);
+  while (cursor.next()) {
+    const sack = cursor instanceof TcpOptionCursor ? [cursor.sackLeft(0), cursor.sackRight(7)] : [];
+    steps.push({ ...readGetters(cursor), sack });
+  }
+  return steps;
+}
+
+function readExtensions(bytes: Uint8Array, offset: number, end: number): unknown {
+  const cursor = new Ipv6ExtensionCursor();
+  return [0, 43, 44, 51, 60].map((first) => {
+    const steps: number[] = [];
+    cursor.start(bytes, offset, end, first);
+    while (cursor.next()) steps.push(cursor.header, cursor.offset);
+    return [...steps, cursor.protocol, cursor.payloadOffset, cursor.fragmentOffset];
+  });
+}
+
+function readLayers(kind: number, bytes: Uint8Array, offset: number, end: number): unknown {
+  const layers = new PacketLayers().decode(bytes, offset, end, kind);
+  const { count, problem } = layers;
+  return {
+    names: layers.names(),
+    offsets: Array.from(layers.offsets.subarray(0, count)),
+    ends: Array.from(layers.ends.subarray(0, count)),
+    problem,
+    flow: flowOf(layers),
+    hash: flowHash(layers),
+  };
+}
+
+/** What all getters of an object give, bytes as copies. */
+function readGetters(object: object): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  for (
+    let type = Object.getPrototypeOf(object);
+    type !== Object.prototype;
+    type = Object.getPrototypeOf(type)
+  ) {
+    for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(type))) {
+      if (get === undefined) continue;
+      const value: unknown = get.call(object);
+      values[name] = value instanceof Uint8Array ? value.slice() : value;
+    }
+  }
+  return values;
+}
