@@ -176,11 +176,19 @@ const NO_OFFLOAD: ModeRefusal = {
   remedy: 'Use the driver or the generic mode.',
 };
 
-/** Never later than asked, whatever the timer's grain; returns early when the signal is aborted. */
+/** In ms; Node takes a longer one for 1. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** Returns early when the signal is aborted, and for nothing else: timers may fire a little before their time. */
 async function sleepUntil(time: number, signal: AbortSignal | undefined): Promise<void> {
   try {
-    const left = time - performance.now();
-    if (left > 0) await sleep(left, undefined, signal === undefined ? {} : { signal });
+    for (let left = time - performance.now(); left > 0; left = time - performance.now()) {
+      await sleep(
+        Math.min(Math.ceil(left), LONGEST_TIMER),
+        undefined,
+        signal === undefined ? {} : { signal },
+      );
+    }
   } catch (error) {
     if (signal?.aborted !== true) throw error;
   }

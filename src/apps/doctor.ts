@@ -2,6 +2,12 @@ import type { Check } from './check.ts';
 import { checkInterface, type InterfaceCheckOptions, type InterfaceDiagnosis } from './doctor-interface.ts';
 import { checkFeatures, checkKernel, checkRights } from './doctor-machine.ts';
 
+export type { Check, CheckState } from './check.ts';
+export type { InterfaceDiagnosis } from './doctor-interface.ts';
+
+/** Without an interface, only the machine is looked at. */
+export type DiagnosisOptions = Partial<InterfaceCheckOptions>;
+
 export interface Diagnosis {
   readonly kernel: readonly Check[];
   readonly rights: readonly Check[];
@@ -19,7 +25,7 @@ export interface Diagnosis {
  *
  * @throws NoInterfaceError, which names the nearest ones.
  */
-export function diagnose(options: Partial<InterfaceCheckOptions> = {}): Diagnosis {
+export function diagnose(options: DiagnosisOptions = {}): Diagnosis {
   const { interface: name } = options;
   // First, for a mistyped name should not wait for the rest.
   const looked = name === undefined ? undefined : checkInterface({ ...options, interface: name });
