@@ -87,7 +87,8 @@ const units: Readonly<Record<string, number>> = {
 export function duration(range: { min?: string; max?: string } = {}): Kind<number> {
   const min = range.min === undefined ? 0 : readDuration(range.min);
   const max = range.max === undefined ? Number.MAX_SAFE_INTEGER : readDuration(range.max);
-  const accepts = `a duration such as 500ms, 2s, 10m or 1h30m${describeRange(range.min, range.max)}`;
+  const limits = describeRange(range.min, range.max);
+  const accepts = `a duration such as 500ms, 2s, 10m or 1h30m${limits === '' ? '' : `,${limits}`}`;
   return {
     placeholder: 'DURATION',
     accepts,
@@ -96,7 +97,7 @@ export function duration(range: { min?: string; max?: string } = {}): Kind<numbe
       const value = readDuration(given);
       if (value < min || value > max) {
         throw new ArgumentError(`${given} is out of range`, {
-          hint: `Give a duration${describeRange(range.min, range.max)}.`,
+          hint: `Give a duration${limits}.`,
         });
       }
       return value;
