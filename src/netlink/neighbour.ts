@@ -28,6 +28,8 @@ export interface NeighbourOptions {
   readonly router?: boolean;
   /** The kernel keeps it reachable by itself (Linux 5.16). Default is false. */
   readonly managed?: boolean;
+  /** The kernel asks for the hardware address now, as if it had a packet to send there. Default is false. */
+  readonly use?: boolean;
 }
 
 /** `NUD_` bits (linux/neighbour.h), of which one is set, or none. */
@@ -115,7 +117,7 @@ export function encodeNeighbour(
   const attributes = [bytesAttribute(NDA.DST, bytes)];
   if (hardwareAddress !== undefined) attributes.push(bytesAttribute(NDA.LLADDR, parseMac(hardwareAddress)));
   if (options.managed === true) attributes.push(u32Attribute(NDA.FLAGS_EXT, EXTENDED_FLAGS.managed));
-  const flags = options.router === true ? FLAGS.router : 0;
+  const flags = (options.router === true ? FLAGS.router : 0) | (options.use === true ? FLAGS.use : 0);
   const header = encode(ndmsg, { family: familyOf(version), pad1: 0, pad2: 0, index, state, flags, type: 0 });
   return { header, attributes };
 }

@@ -68,6 +68,11 @@ export class Neighbours {
     this.#put(NLM_F.CREATE | NLM_F.REPLACE, link, address, hardwareAddress, options);
   }
 
+  /** Has the kernel ask for an address, by ARP or neighbour discovery; `list` shows what came of it. */
+  resolve(link: LinkRef, address: string): void {
+    this.#put(NLM_F.CREATE, link, address, undefined, { state: 'none', use: true });
+  }
+
   /** @throws NetlinkError `BW_NOT_FOUND` when the address has no entry. */
   delete(link: LinkRef, address: string): void {
     this.#links.withIndex(link, (index) =>
@@ -84,7 +89,7 @@ export class Neighbours {
     flags: number,
     link: LinkRef,
     address: string,
-    hardwareAddress: string,
+    hardwareAddress: string | undefined,
     options: NeighbourOptions,
   ): void {
     this.#links.withIndex(link, (index) =>

@@ -5,7 +5,7 @@ export { type Driven, type DriveOptions, type Driver, drive, driveBlocking, Slee
 export { InterfaceGoneError, NoQueueError, QueueBusyError } from './error.ts';
 export type { Match, MatchRule, PortRange } from './match.ts';
 export { FrameOwnershipError, type OwnerName } from './ownership.ts';
-export { type RedirectMaps, type RedirectOptions, redirectSpec } from './redirect.ts';
+export { matchCode, type RedirectMaps, type RedirectOptions, redirectSpec } from './redirect.ts';
 export {
   type Build,
   type LinkState,

@@ -67,14 +67,9 @@ const UNKNOWN = -1;
  * @throws ArgumentError for a match that cannot be.
  */
 export function redirectSpec(match: Match, options: RedirectOptions): ProgramSpec<RedirectMaps> {
-  const rules = readMatch(match);
-  const body: Item[] =
-    rules === 'all' ? [] : [parse(rules), rules.map(evaluate), label(`rule ${rules.length}`), label('pass')];
   const assembly = assemble(
     [
-      mov64(r6, r1),
-      body.length > 0 ? [body, mov64(r0, XDP_PASS), exit()] : [],
-      label('redirect'),
+      matchCode(match),
       mapByName(r1, 'sockets'),
       ldx('u32', r2, r6, CTX.rxQueueIndex),
       // The low bits of the flags are what to do without a socket (Linux 5.3).
@@ -93,6 +88,24 @@ export function redirectSpec(match: Match, options: RedirectOptions): ProgramSpe
     maps: { sockets: xskMap('sockets', options.queues) },
     ...assembly,
   };
+}
+
+/**
+ * The beginning of an XDP program that goes on, with the context in r6, for the frames which `match` means, and lets
+ * all others pass.
+ *
+ * @throws ArgumentError for a match that cannot be.
+ */
+export function matchCode(match: Match): Item[] {
+  const rules = readMatch(match);
+  const body: Item[] =
+    rules === 'all' ? [] : [parse(rules), rules.map(evaluate), label(`rule ${rules.length}`), label('pass')];
+  return [
+    mov64(r6, r1),
+    body.length > 0 ? [body, mov64(r0, XDP_PASS), exit()] : [],
+    // Where a rule whose fields all agree jumps to.
+    label('redirect'),
+  ];
 }
 
 /*
