@@ -36,7 +36,8 @@ export function describeLayers(layers: PacketLayers): string {
   for (let i = 0; i < layers.count; i++) {
     const kind = layers.kinds[i]!;
     if (kind === LayerKind.vlan) parts.push(`vlan ${u16At(layers.bytes, layers.offsets[i]!) & 0xfff}`);
-    else if (kind === LayerKind.pppoe) parts.push(pppoe(layers, i));
+    else if (isPppoeSession(layers, i))
+      parts.push(`PPPoE session ${u16At(layers.bytes, layers.offsets[i]! + 2)}`);
     else if (kind === LayerKind.fragment) parts.push('fragment');
     else text = layerText(layers, i) || text;
   }
@@ -99,6 +100,8 @@ function layerText(layers: PacketLayers, index: number): string {
       return `${route(layers, index)} TCP ${tcp(bytes, at, end)}`;
     case 'dns':
       return `${route(layers, index - 1)} DNS ${dns(bytes, at, end)}`;
+    case 'pppoe':
+      return `${stations(layers)}PPPoE ${discovery(bytes, at)}`;
     case 'ppp':
       return `PPP protocol ${hex(u16At(bytes, at))}`;
     case 'lcp':
@@ -179,12 +182,21 @@ function dns(bytes: Uint8Array, at: number, end: number): string {
   }
 }
 
-function pppoe(layers: PacketLayers, index: number): string {
+function isPppoeSession(layers: PacketLayers, index: number): boolean {
+  if (layers.kinds[index] !== LayerKind.pppoe) return false;
+  return layers.bytes[layers.offsets[index]! + 1] === PppoeCode.session;
+}
+
+function discovery(bytes: Uint8Array, at: number): string {
+  return `${nameOf(PppoeCode, bytes[at + 1]!, 'code').toUpperCase()} session ${u16At(bytes, at + 2)}`;
+}
+
+/** `source > destination` of the Ethernet header with a space behind, if there is one. */
+function stations(layers: PacketLayers): string {
+  const index = layers.find(LayerKind.eth);
+  if (index < 0) return '';
   const at = layers.offsets[index]!;
-  const code = layers.bytes[at + 1]!;
-  const session = u16At(layers.bytes, at + 2);
-  if (code === PppoeCode.session) return `PPPoE session ${session}`;
-  return `PPPoE ${nameOf(PppoeCode, code, 'code').toUpperCase()} session ${session}`;
+  return `${macText(u48At(layers.bytes, at + 6))} > ${macText(u48At(layers.bytes, at))} `;
 }
 
 /** `source > destination` of the IP header around layer `index`, with the ports if it has any. */
