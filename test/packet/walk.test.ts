@@ -177,7 +177,7 @@ describe('describePacket', () => {
       ],
     ],
     [
-      'PPPoE PADI session 0',
+      '02:00:00:00:00:01 > 02:00:00:00:00:02 PPPoE PADI session 0',
       [eth, { layer: 'pppoe', code: 9, sessionId: 0, tags: [{ type: 0x101, data: '' }] }],
     ],
     [
