@@ -46,6 +46,7 @@ export interface LinkOptions {
   /** In packets. */
   readonly txQueueLength?: number;
   readonly group?: number;
+  /** Up to 255 bytes. */
   readonly alias?: string;
   /** The bridge, in the same namespace, that it becomes a port of. */
   readonly master?: LinkRef;
@@ -113,7 +114,7 @@ export interface LinkChanges {
   /** In packets. */
   readonly txQueueLength?: number;
   readonly group?: number;
-  /** Null takes it away. */
+  /** Up to 255 bytes; null takes it away. */
   readonly alias?: string | null;
   /** In bytes, as the following sizes. */
   readonly gsoMaxSize?: number;
@@ -201,7 +202,10 @@ export function encodeLinkChanges(index: number, changes: LinkChanges, resolved:
   }
   number(IFLA.TXQLEN, changes.txQueueLength);
   number(IFLA.GROUP, changes.group);
-  if (changes.alias !== undefined) attributes.push(stringAttribute(IFLA.IFALIAS, changes.alias ?? ''));
+  if (changes.alias !== undefined) {
+    // Without the closing NUL, which would count towards the 255 bytes it may have; empty takes it away.
+    attributes.push(bytesAttribute(IFLA.IFALIAS, new TextEncoder().encode(changes.alias ?? '')));
+  }
   number(IFLA.GSO_MAX_SIZE, changes.gsoMaxSize);
   number(IFLA.GSO_MAX_SEGS, changes.gsoMaxSegments);
   number(IFLA.GSO_IPV4_MAX_SIZE, changes.gsoIpv4MaxSize);

@@ -32,8 +32,14 @@ export interface LinkFilter {
   readonly master?: LinkRef;
 }
 
-/** `RTEXT_FILTER_SKIP_STATS` (linux/rtnetlink.h): statistics cost most of a link's answer. */
+/** `RTEXT_FILTER_` bits (linux/rtnetlink.h). Statistics cost most of a link's answer. */
 const SKIP_STATS = 1 << 3;
+/**
+ * `RTEXT_FILTER_BRVLAN_COMPRESSED`, which changes nothing in a list of links: but only with some bit set does the
+ * kernel (6.18) make room for the largest link. Without, it ends the list in front of a link of more than 32 KiB, one
+ * with hundreds of alternative names, and calls that success.
+ */
+const MEASURE_LINKS = 1 << 2;
 
 /** The kernel option behind each kind that can be asked for. */
 const CONFIG: Readonly<Record<LinkSpec['kind'], string>> = {
@@ -63,7 +69,7 @@ export class Links {
     if (filter.kind !== undefined) {
       attributes.push(nestedAttribute(IFLA.LINKINFO, [stringAttribute(IFLA_INFO.KIND, filter.kind)]));
     }
-    const links = this.#dump(attributes);
+    const links = this.#dump(MEASURE_LINKS, attributes);
     // A kernel that does not know the filters, or not this kind, lists everything.
     return links.filter(
       (link) =>
@@ -198,12 +204,12 @@ export class Links {
     );
   }
 
-  #dump(attributes: readonly Attribute[]): Link[] {
+  #dump(mask: number, filters: readonly Attribute[]): Link[] {
     const messages = this.#socket.request({
       type: RTM.GETLINK,
       flags: NLM_F.DUMP,
       header: linkHeader(0),
-      attributes,
+      attributes: [u32Attribute(IFLA.EXT_MASK, mask), ...filters],
       doing: 'list the links',
       names: linkAttributeNames(),
     });
@@ -234,7 +240,7 @@ export class Links {
   }
 
   #unknown(ref: LinkRef): never {
-    const links = this.#dump([u32Attribute(IFLA.EXT_MASK, SKIP_STATS)]);
+    const links = this.#dump(SKIP_STATS, []);
     throw new NoInterfaceError(
       ref,
       links.flatMap((link) => [link.name, ...link.altNames]),

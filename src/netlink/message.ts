@@ -224,11 +224,12 @@ function decodeExtendedAck(message: Message, offset: number): ExtendedAck {
     throw new CodecError(FORMAT, MESSAGE_HEADER_BYTES, 'the repeated request is longer than the message');
   }
   const attributes = Attributes.decode(message.payload.subarray(start), MESSAGE_HEADER_BYTES + start);
+  const cookie = attributes.bytes(NLMSGERR_ATTR.COOKIE);
   const policy = attributes.nested(NLMSGERR_ATTR.POLICY);
   return {
     message: attributes.string(NLMSGERR_ATTR.MSG),
     offset: attributes.u32(NLMSGERR_ATTR.OFFS),
-    cookie: attributes.bytes(NLMSGERR_ATTR.COOKIE)?.slice(),
+    cookie: cookie && Uint8Array.from(cookie),
     policy: policy && decodePolicy(policy),
     missingType: attributes.u32(NLMSGERR_ATTR.MISS_TYPE),
     missingNestOffset: attributes.u32(NLMSGERR_ATTR.MISS_NEST),

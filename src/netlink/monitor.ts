@@ -7,9 +7,9 @@ import {
   bindSocket,
   enlargeReceiveQueue,
   joinGroup,
+  MSG_DONTWAIT,
   openSocket,
   receiveDatagram,
-  SOCK_NONBLOCK,
 } from './socket.ts';
 
 /** What can be followed. */
@@ -65,7 +65,7 @@ export class Monitor implements AsyncIterableIterator<NetlinkEvent, undefined>, 
         });
       }
     }
-    this.#fd = openSocket('route', SOCK_NONBLOCK);
+    this.#fd = openSocket('route');
     try {
       bindSocket(this.#fd);
       enlargeReceiveQueue(this.#fd, options.queueBytes ?? QUEUE_BYTES);
@@ -130,20 +130,27 @@ export class Monitor implements AsyncIterableIterator<NetlinkEvent, undefined>, 
     else this.#poller.watch(this.#waiting.length > 0 ? Readiness.readable : 0);
   }
 
-  /** Reads one datagram; false when there is none. */
+  /** Reads one datagram, or after an overrun all there are; false when there is none. */
   #read(): boolean {
-    const received = receiveDatagram(this.#fd, this.#buffer);
-    if (received === 'empty') return false;
-    if (received === 'overrun') {
-      this.#events.push({ type: 'overrun' });
-      return true;
+    let overrun = false;
+    for (;;) {
+      const received = receiveDatagram(this.#fd, this.#buffer, MSG_DONTWAIT);
+      if (received === 'overrun') {
+        // The kernel says so before it hands out what it did keep, and until that is read it drops what follows
+        // without a word: only a queue that is empty again makes sure that a listing made after the event is right.
+        overrun = true;
+      } else if (received === 'empty') {
+        if (overrun) this.#events.push({ type: 'overrun' });
+        return overrun;
+      } else {
+        this.#buffer = received.buffer;
+        for (const message of decodeMessages(received.datagram)) {
+          const event = decodeEvent(message);
+          if (event !== undefined) this.#events.push(event);
+        }
+        if (!overrun) return true;
+      }
     }
-    this.#buffer = received.buffer;
-    for (const message of decodeMessages(received.datagram)) {
-      const event = decodeEvent(message);
-      if (event !== undefined) this.#events.push(event);
-    }
-    return true;
   }
 }
 

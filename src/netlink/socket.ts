@@ -46,7 +46,6 @@ export interface NetlinkRequest {
 const AF_NETLINK = 16;
 const SOCK_RAW = 3;
 const SOCK_CLOEXEC = 0o2000000;
-export const SOCK_NONBLOCK = 0o4000;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
 const SO_RCVTIMEO = 20;
@@ -58,6 +57,7 @@ const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
 const MSG_PEEK = 0x02;
 const MSG_TRUNC = 0x20;
+export const MSG_DONTWAIT = 0x40;
 /** `linux/sockios.h`: a descriptor of the socket's own network namespace. */
 const SIOCGSKNS = 0x894c;
 
@@ -83,10 +83,13 @@ export class NetlinkSocket implements Disposable {
   /** @throws SystemError; BarewireError `BW_NO_NETNS` when there is no such namespace. */
   constructor(protocol: NetlinkProtocol, options: NetlinkSocketOptions = {}) {
     this.protocol = protocol;
-    this.fd = withNetns(options.netns, () => openSocket(protocol, 0));
+    this.fd = withNetns(options.netns, () => openSocket(protocol));
     try {
       setTimeValue(this.fd, SO_RCVTIMEO, ANSWER_TIMEOUT_SECONDS);
       this.#port = bindSocket(this.fd);
+      // The kernel sizes the datagrams of a list by the largest buffer seen so far, which for the first one is none:
+      // once it has seen ours, it fills 32 KiB at a time, and a route of many next hops fits.
+      this.request({ type: NLMSG.NOOP, header: NO_HEADER, attributes: [], doing: 'reach the kernel' });
     } catch (error) {
       this.fd.close();
       throw error;
@@ -107,6 +110,7 @@ export class NetlinkSocket implements Disposable {
       const bytes = this.#send(request);
       const answer = this.#receiveAnswer();
       if (answer === 'overrun') {
+        this.#drain();
         // Only a dump can be repeated without asking what the first try has done.
         if (dump && attempt < DUMP_ATTEMPTS) continue;
         throw new SystemError('recvfrom', Errno.ENOBUFS, { doing: request.doing });
@@ -192,8 +196,15 @@ export class NetlinkSocket implements Disposable {
     }
   }
 
+  /** What is left of an answer that was cut short would be in the way of the next one. */
+  #drain(): void {
+    let received: ReturnType<typeof receiveDatagram>;
+    do received = receiveDatagram(this.fd, this.#buffer, MSG_DONTWAIT);
+    while (received !== 'empty');
+  }
+
   #receive(): Uint8Array | 'overrun' {
-    const received = receiveDatagram(this.fd, this.#buffer);
+    const received = receiveDatagram(this.fd, this.#buffer, 0);
     if (received === 'overrun') return received;
     if (received === 'empty') {
       throw new BarewireError('BW_NETLINK', `the kernel left a ${this.protocol} netlink request unanswered`);
@@ -203,10 +214,9 @@ export class NetlinkSocket implements Disposable {
   }
 }
 
-/** @param flags Further `SOCK_` bits. */
-export function openSocket(protocol: NetlinkProtocol, flags: number): Fd {
-  const type = SOCK_RAW | SOCK_CLOEXEC | flags;
-  const number = call('socket', AF_NETLINK, type, NETLINK_PROTOCOL[protocol]);
+/** A socket in the network namespace that the thread is in, not yet bound. */
+export function openSocket(protocol: NetlinkProtocol): Fd {
+  const number = call('socket', AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_PROTOCOL[protocol]);
   return new Fd(number, `a ${protocol} netlink socket`);
 }
 
@@ -239,21 +249,24 @@ export function joinGroup(fd: Fd, group: number): void {
 /**
  * One datagram of the kernel's, as bytes of their own, and the buffer to use next time: a larger one when this one
  * was too small. Datagrams of other processes are passed over.
+ *
+ * @param flags `MSG_DONTWAIT`, or 0 to wait as long as the socket's time-out allows.
  */
 export function receiveDatagram(
   fd: Fd,
   buffer: Uint8Array,
+  flags: number,
 ): { datagram: Uint8Array; buffer: Uint8Array } | 'empty' | 'overrun' {
   let large = buffer;
   const from = socketAddress(0);
   const fromLength = new Uint32Array(1);
   for (;;) {
     // Looking first tells the size: a datagram that does not fit is cut off and lost.
-    let size = syscall('recvfrom', fd.number, large, large.length, MSG_PEEK | MSG_TRUNC, null, null);
+    let size = syscall('recvfrom', fd.number, large, large.length, flags | MSG_PEEK | MSG_TRUNC, null, null);
     if (size > large.length) large = new Uint8Array(2 * size);
     if (size >= 0) {
       fromLength[0] = from.length;
-      size = syscall('recvfrom', fd.number, large, large.length, MSG_TRUNC, from, fromLength);
+      size = syscall('recvfrom', fd.number, large, large.length, flags | MSG_TRUNC, from, fromLength);
     }
     if (size === -Errno.EINTR) continue;
     if (size === -Errno.EAGAIN) return 'empty';
@@ -273,6 +286,8 @@ function socketAddress(port: number): Uint8Array {
   view.setUint32(4, port, true);
   return bytes;
 }
+
+const NO_HEADER = new Uint8Array(0);
 
 const KERNEL: Uint8Array = socketAddress(0);
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ArgumentError } from '../../src/error.ts';
-import { NetlinkError, type Route } from '../../src/netlink/index.ts';
+import { Netlink, NetlinkError, type Route } from '../../src/netlink/index.ts';
 import { Bed } from './bed.ts';
 
 /** The parts of `ip -json -details route` that are compared. */
@@ -129,6 +129,23 @@ describe('routes', () => {
       (error) =>
         error instanceof NetlinkError && error.errnoName === 'ESRCH' && error.hint!.includes('list()'),
     );
+  });
+
+  it('lists a route of more ways than a page holds, first of all', () => {
+    using bed = prepared();
+    const ways = 200;
+    bed.net.routes.add({
+      destination: '10.0.0.0/8',
+      nextHops: Array.from({ length: ways }, (_, i) => ({
+        via: `192.0.2.${i + 2}`,
+        link: 'bw0',
+        weight: i + 1,
+      })),
+    });
+    using fresh = new Netlink({ netns: bed.netns });
+    const route = fresh.routes.list({ version: 4 }).find((one) => one.destination === '10.0.0.0/8')!;
+    assert.equal(route.nextHops.length, ways);
+    assert.deepEqual([route.nextHops[199]!.via, route.nextHops[199]!.weight], ['192.0.2.201', 200]);
   });
 
   it('looks up the way as the kernel does', () => {
