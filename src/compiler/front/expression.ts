@@ -158,6 +158,10 @@ function identifier(cx: Context, node: syntax.Identifier): Val {
     if (node.name === 'NaN' || node.name === 'Infinity') {
       throw cx.fault(node, `${node.name} is no whole number`, 'Compare with a whole number instead.');
     }
+    const { syntax: own } = cx.frame.parsed;
+    if ('id' in own && own.id?.name === node.name) {
+      throw cx.fault(node, `${node.name} calls itself`, 'Write a loop: programs have no recursion.');
+    }
     throw cx.fault(
       node,
       `'${node.name}' comes from outside the function`,

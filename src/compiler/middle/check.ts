@@ -36,6 +36,7 @@ function check(node: Node, ranges: Ranges): void {
   const [a, b] = node.args;
   const at = (n: Node): Range => ranges.at(n, node.block);
   if (node.type === 'num') {
+    if (node.op === 'div' || node.op === 'mod') divisor(node, at(a!), at(b!));
     if (!isExact(node)) {
       throw new Fault(
         node.at,
@@ -43,7 +44,6 @@ function check(node: Node, ranges: Ranges): void {
         'Bound the operands (& 0xffff, Math.min, an if), or use bigints.',
       );
     }
-    if (node.op === 'div' || node.op === 'mod') divisor(node, at(a!), at(b!));
     if (node.op === 'tonum') {
       requireUnwrapped(a!, at(a!), node);
       if (!isExact(at(a!))) {

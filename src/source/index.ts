@@ -1,0 +1,2 @@
+/** Where functions were written: the one part of compiling that reads files. */
+export { locateSource } from './locate.ts';
