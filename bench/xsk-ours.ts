@@ -52,7 +52,7 @@ setTimeout(() => stop.abort(), Number(seconds) * 1000);
 const heapBefore = heapSize();
 const from = hrtime.bigint();
 const cpu = cpuUsage();
-await drive({ work, fds: [socket.fd] }, { driver: wait as Driver, signal: stop.signal });
+await drive({ work, name, fds: [socket.fd] }, { driver: wait as Driver, signal: stop.signal });
 const took = Number(hrtime.bigint() - from) / 1e9;
 const used = cpuUsage(cpu);
 const heap = heapSize() - heapBefore;

@@ -1,5 +1,6 @@
 import { Errno, type Fd, Poller, Readiness, SYS, SystemError } from '../sys/index.ts';
 import { native } from '../sys/native.ts';
+import { InterfaceGoneError } from './error.ts';
 
 /**
  * Who asks for packets, and when.
@@ -17,6 +18,8 @@ export type Driver = 'nap' | 'spin' | 'immediate' | 'event';
 export interface Driven {
   /** Receives, forwards or sends some packets and returns how many; 0 when there was nothing to do. */
   work(): number;
+  /** The interface's name, for errors. */
+  readonly name: string;
   /** Readable when there is work, for `event`. */
   readonly fds: readonly Fd[];
   /** Whether to look again soon although no packet comes: something waits to be sent. Default is never. */
@@ -41,7 +44,8 @@ const COST_OF_LOOK = 4;
 const COST_OF_NAP = 2048;
 
 /**
- * Works until the signal is aborted. It resolves then, and rejects with what `work` throws.
+ * Works until the signal is aborted. It resolves then, and rejects with what `work` throws; with `event` also with
+ * InterfaceGoneError when the interface is deleted.
  */
 export async function drive(driven: Driven, options: DriveOptions = {}): Promise<void> {
   const { driver = 'nap', signal } = options;
@@ -143,11 +147,10 @@ function driveByEvents(driven: Driven, signal: AbortSignal | undefined): Promise
       slice();
     };
     const onReady = (events: number): void => {
-      if (events < 0 && events !== -Errno.EBADF) {
-        end(new SystemError('uv_poll', -events, { doing: 'wait for packets' }));
-      } else {
-        slice();
-      }
+      // An interface that goes away puts its sockets in error, which libuv calls EBADF.
+      if (events === -Errno.EBADF) end(new InterfaceGoneError(driven.name));
+      else if (events < 0) end(new SystemError('uv_poll', -events, { doing: 'wait for packets' }));
+      else slice();
     };
     if (signal?.aborted) return end();
     signal?.addEventListener('abort', onAbort);

@@ -3,8 +3,19 @@ export type { CopyMode, Refusal, RingSizes } from './bind.ts';
 export type { BusyPollOptions } from './busy-poll.ts';
 export { type Driven, type DriveOptions, type Driver, drive, driveBlocking, Sleeper } from './driver.ts';
 export { InterfaceGoneError, NoQueueError, QueueBusyError } from './error.ts';
+export {
+  type BatchOptions,
+  type InterfaceEvents,
+  type InterfaceOptions,
+  openInterface,
+  XskInterface,
+} from './interface.ts';
+export type { FrameBuild, FrameVisit, LinkLayer } from './link-layer.ts';
 export type { Match, MatchRule, PortRange } from './match.ts';
+export { MemoryLink, type MemoryLinkOptions, memoryLinkPair } from './memory-link.ts';
 export { FrameOwnershipError, type OwnerName } from './ownership.ts';
+export { PacketBatch } from './packet-batch.ts';
+export { PacketLink, type PacketLinkOptions, type PacketStatistics } from './packet-link.ts';
 export { matchCode, type RedirectMaps, type RedirectOptions, redirectSpec } from './redirect.ts';
 export {
   type Build,
@@ -19,3 +30,5 @@ export {
 export type { XskStatistics } from './statistics.ts';
 export { DescriptorOption } from './uapi.ts';
 export { type PageKind, Umem, type UmemHandle, type UmemOptions } from './umem.ts';
+export { adoptQueue, startWorkers, type WorkerOptions, type WorkerQueue, type Workers } from './worker.ts';
+export { openXskLink, XskLink } from './xsk-link.ts';

@@ -43,6 +43,11 @@ export class ConsumerRing {
     this.#producer = Atomics.load(words, place.producer);
   }
 
+  /** Goes on where another thread left off. */
+  reload(): void {
+    this.next = Atomics.load(this.words, this.#consumerAt);
+  }
+
   /** How many entries may be read from `next` on: at most `limit`. */
   available(limit: number): number {
     let count = (this.#producer - this.next) | 0;
@@ -84,6 +89,12 @@ export class ProducerRing {
     this.#flagsAt = place.flags;
     this.next = Atomics.load(words, place.producer);
     this.#end = (Atomics.load(words, place.consumer) + place.size) | 0;
+  }
+
+  /** Goes on where another thread left off. */
+  reload(): void {
+    this.next = Atomics.load(this.words, this.#producerAt);
+    this.#end = (Atomics.load(this.words, this.#consumerAt) + this.size) | 0;
   }
 
   /** How many entries may be written from `next` on: at most `limit`. */

@@ -1,13 +1,13 @@
 import { ArgumentError, BarewireError } from '../error.ts';
-import { Netlink } from '../netlink/index.ts';
 import { type Arena, Errno, Fd, type Netns, rawSyscall, SYS, SystemError } from '../sys/index.ts';
 
 import { type Bound, bindSocket, type CopyMode, type Refusal, type RingSizes } from './bind.ts';
 import { type BusyPollOptions, setBusyPoll } from './busy-poll.ts';
 import { InterfaceGoneError, NoQueueError, QueueBusyError } from './error.ts';
 import { Owner } from './ownership.ts';
+import type { PacketBatch } from './packet-batch.ts';
 import { QueueRings } from './queue-rings.ts';
-import { queueCount } from './queues.ts';
+import { discoverQueues } from './queues.ts';
 import { ConsumerRing, ProducerRing, type RingPlace } from './ring.ts';
 import { readStatistics, type XskStatistics } from './statistics.ts';
 import { DescriptorOption, MSG_DONTWAIT } from './uapi.ts';
@@ -88,8 +88,10 @@ const TX_BYTES = 3;
 const TX_REFUSED = 4;
 const KICKS = 5;
 
-/** Words of the first page of the rings' memory, which is ours. */
+/** Words of the first page of the rings' memory, which is ours: what two threads tell each other. */
 const CLOSED_AT = 0;
+const FILLED_AT = 1;
+const SENDING_AT = 2;
 
 /** A number of its own, for hot loops read no properties. */
 const CONTINUED: number = DescriptorOption.continued;
@@ -182,8 +184,8 @@ export class XskSocket implements Disposable {
   static async open(options: XskSocketOptions): Promise<XskSocket> {
     const { umem, queue = 0, netns, multiBuffer = false, sameQueueAs } = options;
     const rings = ringSizes(options.rings ?? {});
-    const link = withLink(options.interface, netns);
-    const queues = queueCount(link.name, netns);
+    const link = discoverQueues(options.interface, netns);
+    const { queues } = link;
     if (!Number.isInteger(queue) || queue < 0 || queue >= queues)
       throw new NoQueueError(link.name, queue, queues);
     if (sameQueueAs !== undefined && sameQueueAs.umem !== umem) {
@@ -267,6 +269,7 @@ export class XskSocket implements Disposable {
         'only a socket with rings of its own, in its first thread, can move to a worker',
       );
     }
+    this.yield();
     return {
       fd: this.fd.number,
       what: this.fd.what,
@@ -282,6 +285,22 @@ export class XskSocket implements Disposable {
       busyPolled: this.#busyPolled,
       multiBuffer: this.multiBuffer,
     };
+  }
+
+  /** In the thread that adopted it: hands the socket back. Nothing of it may be used here any more. */
+  yield(): void {
+    this.#control[FILLED_AT] = this.#queue.filled;
+    this.#control[SENDING_AT] = this.#queue.sending;
+  }
+
+  /** In its first thread: takes the socket back from a thread that has yielded it. */
+  resume(): void {
+    this.#queue.filled = this.#control[FILLED_AT]!;
+    this.#queue.sending = this.#control[SENDING_AT]!;
+    this.#rx.reload();
+    this.#tx.reload();
+    this.#queue.fill.reload();
+    this.#queue.completion.reload();
   }
 
   get state(): LinkState {
@@ -380,6 +399,45 @@ export class XskSocket implements Disposable {
       to.flush();
       if (this.#queue.filled < this.fillTarget) this.fill();
     }
+    return count;
+  }
+
+  /**
+   * Takes packets that are there into `batch`: their frames are the caller's until the batch is `release`d.
+   *
+   * @returns How many; at most the batch's capacity.
+   */
+  take(batch: PacketBatch): number {
+    const rx = this.#rx;
+    const count = rx.available(batch.capacity) | 0;
+    if (count === 0) {
+      this.#whenIdle();
+      return 0;
+    }
+    if (batch.socket !== this) throw new ArgumentError('the batch is of another socket');
+    batch.release();
+    const { words } = rx;
+    const first = rx.first | 0;
+    const mask = rx.mask | 0;
+    const next = rx.next | 0;
+    const { ledger } = this.umem;
+    let octets = 0;
+    for (let i = 0; i < count; i = (i + 1) | 0) {
+      const at = (first + (((next + i) & mask) << 2)) | 0;
+      const low = words[at]!;
+      const length = words[(at + 2) | 0]!;
+      if (ledger !== undefined) ledger.move(this.umem.frameOf(low), Owner.fill, Owner.user, 'to take');
+      batch.addresses[i] = this.#unaligned ? low + (words[(at + 1) | 0]! >>> 16) : low;
+      batch.lengths[i] = length;
+      batch.options[i] = words[(at + 3) | 0]!;
+      octets = (octets + length) | 0;
+    }
+    rx.release(count);
+    batch.count = count;
+    this.#queue.filled -= count;
+    this.#counters[RX_PACKETS]! += count;
+    this.#counters[RX_BYTES]! += octets;
+    if (this.#queue.filled < this.fillTarget) this.fill();
     return count;
   }
 
@@ -834,11 +892,6 @@ function ringSizes(given: Partial<RingSizes>): RingSizes {
     }
   }
   return sizes;
-}
-
-function withLink(ref: string | number, netns: Netns | string | undefined): { name: string; index: number } {
-  using net = new Netlink({ netns });
-  return net.links.get(ref);
 }
 
 /** A queue that was just given up is taken for some moments more. */
