@@ -1,22 +1,9 @@
 import { mapBtf } from '../btf/index.ts';
-import type { MapSpec } from '../spec/index.ts';
+import { type MapSpec, mapFlagBits, mapTypeNumber } from '../spec/index.ts';
 import { Errno, Fd, type SystemError } from '../sys/index.ts';
 import { Attribute, bpfError } from './attribute.ts';
 import { loadBtf } from './btf-object.ts';
-import { Command, MAP_TYPE, MapFlag } from './uapi.ts';
-
-/** Flags of creation, in the kernel's bits. */
-export function mapFlagBits(spec: MapSpec): number {
-  const { flags } = spec;
-  return (
-    (flags.noPrealloc ? MapFlag.noPrealloc : 0) |
-    (flags.perCpuLru ? MapFlag.noCommonLru : 0) |
-    (flags.readOnlyForPrograms ? MapFlag.readOnlyForPrograms : 0) |
-    (flags.writeOnlyForPrograms ? MapFlag.writeOnlyForPrograms : 0) |
-    (flags.mmapable ? MapFlag.mmapable : 0) |
-    (flags.innerMap ? MapFlag.innerMap : 0)
-  );
-}
+import { Command } from './uapi.ts';
 
 /** Key and value size as the kernel is told; a ring buffer has neither. */
 export function mapSizes(spec: MapSpec): { keySize: number; valueSize: number } {
@@ -32,7 +19,7 @@ export function createMap(spec: MapSpec, inner: Fd | undefined): Fd {
     // struct { map_type @0, key_size @4, value_size @8, max_entries @12, map_flags @16, inner_map_fd @20,
     //          numa_node @24, map_name @28, map_ifindex @44, btf_fd @48, btf_key_type_id @52, btf_value_type_id @56 }
     const attribute = new Attribute(60)
-      .u32(0, MAP_TYPE[spec.type])
+      .u32(0, mapTypeNumber(spec.type))
       .u32(4, keySize)
       .u32(8, valueSize)
       .u32(12, spec.maxEntries)

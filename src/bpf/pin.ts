@@ -1,11 +1,11 @@
 import { mkdirSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { BarewireError } from '../error.ts';
-import type { MapSpec } from '../spec/index.ts';
+import { type MapSpec, mapFlagBits } from '../spec/index.ts';
 import { cString, Errno, Fd, syscall } from '../sys/index.ts';
 import { Attribute, bpfError } from './attribute.ts';
 import type { MapInfo } from './info.ts';
-import { mapFlagBits, mapSizes } from './map-create.ts';
+import { mapSizes } from './map-create.ts';
 import { Command, OBJECT_NAME_SIZE } from './uapi.ts';
 
 /** Where the BPF file system is mounted by custom, and by systemd. */

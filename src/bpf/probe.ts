@@ -17,11 +17,11 @@ import {
 } from '../asm/index.ts';
 import { u32 } from '../layout/index.ts';
 import type { MapType } from '../spec/index.ts';
-import { array } from '../spec/index.ts';
+import { array, mapTypeNumber } from '../spec/index.ts';
 import { cString, Errno, Fd } from '../sys/index.ts';
 import { Attribute, bpfError } from './attribute.ts';
 import { createMap } from './map-create.ts';
-import { Command, MAP_TYPE, PROGRAM_TYPE_XDP, TestRunFlag, XDP_HAS_FRAGS } from './uapi.ts';
+import { Command, PROGRAM_TYPE_XDP, TestRunFlag, XDP_HAS_FRAGS } from './uapi.ts';
 
 /**
  * What a kernel may or may not have. Each is found out by a tiny real system call, never by the version number, for
@@ -101,7 +101,7 @@ export function probeMapType(type: MapType): boolean {
       inner = createMap(array('inner', u32, 1), undefined);
     }
     const attribute = new Attribute(60)
-      .u32(0, MAP_TYPE[type])
+      .u32(0, mapTypeNumber(type))
       .u32(4, shape.key)
       .u32(8, shape.value)
       .u32(12, shape.entries)

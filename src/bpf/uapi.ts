@@ -1,5 +1,3 @@
-import type { MapType } from '../spec/index.ts';
-
 /** Commands of bpf(2): `enum bpf_cmd` in `linux/bpf.h`. */
 export const Command = {
   mapCreate: 0,
@@ -30,25 +28,6 @@ export const Command = {
   linkGetNextId: 31,
   linkDetach: 34,
 } as const;
-
-/** `enum bpf_map_type`. */
-export const MAP_TYPE: Readonly<Record<MapType, number>> = {
-  hash: 1,
-  array: 2,
-  prog_array: 3,
-  percpu_hash: 5,
-  percpu_array: 6,
-  lru_hash: 9,
-  lru_percpu_hash: 10,
-  lpm_trie: 11,
-  array_of_maps: 12,
-  hash_of_maps: 13,
-  devmap: 14,
-  cpumap: 16,
-  xskmap: 17,
-  devmap_hash: 25,
-  ringbuf: 27,
-};
 
 /** `enum bpf_map_type` in full, for maps that others made. */
 export const MAP_TYPE_NAMES: readonly string[] = [
@@ -133,16 +112,6 @@ export const ATTACH_TYPE = { 'xdp/devmap': 33, 'xdp/cpumap': 35, xdp: 37 } as co
 
 /** `enum bpf_link_type`, XDP's part. */
 export const LINK_TYPE_XDP = 6;
-
-/** Flags of map creation. */
-export const MapFlag = {
-  noPrealloc: 0x1,
-  noCommonLru: 0x2,
-  readOnlyForPrograms: 0x80,
-  writeOnlyForPrograms: 0x100,
-  mmapable: 0x400,
-  innerMap: 0x1000,
-} as const;
 
 /** `BPF_F_XDP_HAS_FRAGS`, a flag of program load. */
 export const XDP_HAS_FRAGS = 0x20;

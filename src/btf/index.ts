@@ -13,8 +13,8 @@ export {
   type FunctionInfo,
   type LineInfo,
 } from './ext.ts';
-export { btfOf, type MapBtf, mapBtf } from './layout.ts';
+export { addCInt, btfOf, type MapBtf, mapBtf } from './layout.ts';
 export { formatDeclaration, formatDefinition } from './print.ts';
-export { FUNC_INFO_SIZE, LINE_INFO_SIZE, type ProgramBtf, programBtf } from './program.ts';
+export { addFunction, FUNC_INFO_SIZE, LINE_INFO_SIZE, type ProgramBtf, programBtf } from './program.ts';
 export { StringTable } from './string-table.ts';
 export * from './type.ts';

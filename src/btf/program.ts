@@ -43,7 +43,8 @@ export function programBtf(spec: ProgramSpec): ProgramBtf | undefined {
   return { btf: builder.encode(), funcInfo, lineInfo };
 }
 
-function addFunction(func: FunctionSpec, entry: boolean, builder: BtfBuilder): number {
+/** The ID of a function: the entry takes `struct xdp_md *ctx`, others words. */
+export function addFunction(func: FunctionSpec, entry: boolean, builder: BtfBuilder): number {
   let type: number;
   if (entry) {
     const context = builder.add({ kind: 'ptr', type: addContext(builder) });

@@ -64,7 +64,7 @@ export function hash<K, V>(
   maxEntries: number,
   flags: MapFlags = {},
 ): MapSpec<'hash', K, V> {
-  return make('hash', name, key, value, maxEntries, flags);
+  return makeMap('hash', name, key, value, maxEntries, flags);
 }
 
 /** Hash table with a value of its own for every CPU. */
@@ -75,7 +75,7 @@ export function perCpuHash<K, V>(
   maxEntries: number,
   flags: MapFlags = {},
 ): MapSpec<'percpu_hash', K, V> {
-  return make('percpu_hash', name, key, value, maxEntries, flags);
+  return makeMap('percpu_hash', name, key, value, maxEntries, flags);
 }
 
 /** Hash table that drops the least recently used entry when it is full. */
@@ -86,7 +86,7 @@ export function lruHash<K, V>(
   maxEntries: number,
   flags: MapFlags = {},
 ): MapSpec<'lru_hash', K, V> {
-  return make('lru_hash', name, key, value, maxEntries, flags);
+  return makeMap('lru_hash', name, key, value, maxEntries, flags);
 }
 
 /** Least-recently-used hash table with a value of its own for every CPU. */
@@ -97,7 +97,7 @@ export function lruPerCpuHash<K, V>(
   maxEntries: number,
   flags: MapFlags = {},
 ): MapSpec<'lru_percpu_hash', K, V> {
-  return make('lru_percpu_hash', name, key, value, maxEntries, flags);
+  return makeMap('lru_percpu_hash', name, key, value, maxEntries, flags);
 }
 
 /** `maxEntries` values, all present from the start and zero, with indices from 0. */
@@ -107,7 +107,7 @@ export function array<V>(
   maxEntries: number,
   flags: MapFlags = {},
 ): MapSpec<'array', number, V> {
-  return make('array', name, u32, value, maxEntries, flags);
+  return makeMap('array', name, u32, value, maxEntries, flags);
 }
 
 /** Array with a value of its own for every CPU: counters without lost updates. */
@@ -117,7 +117,7 @@ export function perCpuArray<V>(
   maxEntries: number,
   flags: MapFlags = {},
 ): MapSpec<'percpu_array', number, V> {
-  return make('percpu_array', name, u32, value, maxEntries, flags);
+  return makeMap('percpu_array', name, u32, value, maxEntries, flags);
 }
 
 /** The key of an LPM trie: how many leading bits of `address` count, and the address in network order. */
@@ -141,7 +141,7 @@ export function lpmTrie<V>(
   if (addressSize > 256)
     throw new ArgumentError(`map ${name}: an LPM key holds at most 256 bytes of address`);
   const key = struct(`${name}_key`, { prefixlen: u32, address: bytes(addressSize) });
-  return make('lpm_trie', name, key, value, maxEntries, { ...flags, noPrealloc: true });
+  return makeMap('lpm_trie', name, key, value, maxEntries, { ...flags, noPrealloc: true });
 }
 
 /** A queue of events from the kernel to user space, of `size` bytes: a power of two and whole pages. */
@@ -149,12 +149,12 @@ export function ringBuffer<V>(name: string, event: Layout<V>, size: number): Map
   if (size < 4096 || !Number.isInteger(Math.log2(size))) {
     throw new ArgumentError(`ring buffer ${name}: ${size} bytes is not a power of two of at least 4096`);
   }
-  return make('ringbuf', name, u32 as Layout<never>, event, size, {});
+  return makeMap('ringbuf', name, u32 as Layout<never>, event, size, {});
 }
 
 /** AF_XDP sockets by receive queue, the target of a redirect to user space. */
 export function xskMap(name: string, maxEntries: number): MapSpec<'xskmap', number, number> {
-  return make('xskmap', name, u32, u32, maxEntries, {});
+  return makeMap('xskmap', name, u32, u32, maxEntries, {});
 }
 
 /** A program that runs on a frame after its redirect to a device (`xdp/devmap`) or CPU (`xdp/cpumap`). */
@@ -165,22 +165,22 @@ export type CpumapValue = { qsize: number; prog: number };
 
 /** Interfaces by index of the map, the target of a redirect to a device. */
 export function devMap(name: string, maxEntries: number): MapSpec<'devmap', number, DevmapValue> {
-  return make('devmap', name, u32, devmapValue, maxEntries, {});
+  return makeMap('devmap', name, u32, devmapValue, maxEntries, {});
 }
 
 /** Interfaces by any 32-bit key. */
 export function devMapHash(name: string, maxEntries: number): MapSpec<'devmap_hash', number, DevmapValue> {
-  return make('devmap_hash', name, u32, devmapValue, maxEntries, {});
+  return makeMap('devmap_hash', name, u32, devmapValue, maxEntries, {});
 }
 
 /** CPUs to go on with, the target of a redirect to a CPU. */
 export function cpuMap(name: string, maxEntries: number): MapSpec<'cpumap', number, CpumapValue> {
-  return make('cpumap', name, u32, cpumapValue, maxEntries, {});
+  return makeMap('cpumap', name, u32, cpumapValue, maxEntries, {});
 }
 
 /** Programs by index, the target of a tail call. */
 export function programArray(name: string, maxEntries: number): MapSpec<'prog_array', number, number> {
-  return make('prog_array', name, u32, u32, maxEntries, {});
+  return makeMap('prog_array', name, u32, u32, maxEntries, {});
 }
 
 /** Maps by index, all of the inner map's type. */
@@ -189,7 +189,7 @@ export function arrayOfMaps<I extends MapSpec>(
   inner: I,
   maxEntries: number,
 ): MapSpec<'array_of_maps', number, number> & { readonly inner: I } {
-  return { ...make('array_of_maps', name, u32, u32, maxEntries, {}), inner };
+  return { ...makeMap('array_of_maps', name, u32, u32, maxEntries, {}), inner };
 }
 
 /** Maps by key, all of the inner map's type. */
@@ -199,7 +199,7 @@ export function hashOfMaps<K, I extends MapSpec>(
   inner: I,
   maxEntries: number,
 ): MapSpec<'hash_of_maps', K, number> & { readonly inner: I } {
-  return { ...make('hash_of_maps', name, key, u32, maxEntries, {}), inner };
+  return { ...makeMap('hash_of_maps', name, key, u32, maxEntries, {}), inner };
 }
 
 /** Whether a map of this type holds one value per possible CPU. */
@@ -207,7 +207,7 @@ export function isPerCpu(type: MapType): type is PerCpuMapType {
   return type === 'percpu_hash' || type === 'percpu_array' || type === 'lru_percpu_hash';
 }
 
-function make<T extends MapType, K, V>(
+export function makeMap<T extends MapType, K, V>(
   type: T,
   name: string,
   key: Layout<K>,

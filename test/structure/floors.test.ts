@@ -21,7 +21,7 @@ const FLOORS: readonly Readonly<
     netlink: {},
   },
   { programs: { pure: true } },
-  { compiler: { pure: true } },
+  { compiler: { pure: true }, object: { pure: true } },
   { sys: {} },
   {
     btf: { beside: ['spec', 'asm'], pure: true },
