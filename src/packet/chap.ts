@@ -1,6 +1,7 @@
 import { CodecError } from '../error.ts';
 import { emitPppControl, PppControlView } from './ppp.ts';
 import { inside, requireField } from './view.ts';
+import { copyBytes } from './wire.ts';
 
 /** CHAP codes (RFC 1994, section 4); MS-CHAPv2 uses the same (RFC 2759). */
 export const ChapCode = { challenge: 1, response: 2, success: 3, failure: 4 } as const;
@@ -28,7 +29,7 @@ export function decodeChap(bytes: Uint8Array, offset = 0, end: number = bytes.le
   const kind = KINDS[code] ?? '';
   if (kind === '') throw new CodecError('chap', offset, `code ${code}`);
   if (kind === 'success' || kind === 'failure') {
-    return { kind, identifier, message: bytes.slice(payloadOffset, payloadEnd) };
+    return { kind, identifier, message: copyBytes(bytes, payloadOffset, payloadEnd) };
   }
   const there = inside(bytes, payloadOffset, payloadEnd, 1);
   const valueEnd = there ? payloadOffset + 1 + bytes[payloadOffset]! : Number.POSITIVE_INFINITY;
@@ -36,8 +37,8 @@ export function decodeChap(bytes: Uint8Array, offset = 0, end: number = bytes.le
   return {
     kind,
     identifier,
-    value: bytes.slice(payloadOffset + 1, valueEnd),
-    name: bytes.slice(valueEnd, payloadEnd),
+    value: copyBytes(bytes, payloadOffset + 1, valueEnd),
+    name: copyBytes(bytes, valueEnd, payloadEnd),
   };
 }
 

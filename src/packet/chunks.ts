@@ -19,7 +19,8 @@ export class ChunkBuffer {
 
   push(chunk: Uint8Array): void {
     if (this.length === 0) {
-      this.bytes = chunk;
+      // Of a Buffer a plain view: `slice` means a copy to whoever gets a packet.
+      this.bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
       this.start = 0;
       this.end = chunk.length;
       this.#own = false;

@@ -3,7 +3,7 @@ import { ArgumentError, CodecError } from '../error.ts';
 import { ipv4Text, putIpv4, putIpv6 } from './address.ts';
 import { decodeName, emitName, type NameTable, skipName } from './dns-name.ts';
 import { requireField, requireRoom } from './view.ts';
-import { putU16, putU32, u16At, u32At } from './wire.ts';
+import { copyBytes, putU16, putU32, u16At, u32At } from './wire.ts';
 
 /**
  * What the data of a resource record is made of. One table describes every type, and drives types, decoder and
@@ -182,7 +182,7 @@ export function decodeRdata(
   const type = dnsTypeName(code);
   const fields = fieldsOf(type);
   if (fields === undefined || offset === end) {
-    return { type: `TYPE${code}`, data: bytes.slice(offset, end) };
+    return { type: `TYPE${code}`, data: copyBytes(bytes, offset, end) };
   }
   const values: Record<string, unknown> = { type };
   let at = offset;
@@ -264,11 +264,11 @@ function readField(kind: FieldName, bytes: Uint8Array, start: number, at: number
     case 'texts':
       return readTexts(bytes, at, end);
     case 'rest':
-      return bytes.slice(at, end);
+      return copyBytes(bytes, at, end);
     case 'restText':
       return textOf(bytes, at, end);
     case 'counted':
-      return bytes.slice(at + 1, end);
+      return copyBytes(bytes, at + 1, end);
     case 'types':
       return readTypes(bytes, at, end);
     case 'parameters':
@@ -388,7 +388,7 @@ function readParameters(bytes: Uint8Array, offset: number, end: number): DnsServ
     const key = at + 4 <= end ? u16At(bytes, at) : -1;
     const after = at + 4 <= end ? at + 4 + u16At(bytes, at + 2) : Number.POSITIVE_INFINITY;
     if (after > end || key <= previous) throw new CodecError('dns', at, 'malformed service parameters');
-    parameters.push({ key, value: bytes.slice(at + 4, after) });
+    parameters.push({ key, value: copyBytes(bytes, at + 4, after) });
     previous = key;
     at = after;
   }

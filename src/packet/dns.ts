@@ -9,7 +9,7 @@ import {
   emitRdata,
 } from './dns-record.ts';
 import { inside, PacketView, refusal, requireField, requireRoom } from './view.ts';
-import { putU16, putU32, u16At, u32At } from './wire.ts';
+import { copyBytes, putU16, putU32, u16At, u32At } from './wire.ts';
 
 /** The header of a DNS message (RFC 1035, section 4.1.1). */
 export const DNS_LENGTH = 12;
@@ -325,7 +325,7 @@ function readOpt(reader: RecordReader, fixed: number, end: number): void {
   for (let at = fixed + 10; at < end; ) {
     const after = at + 4 <= end ? at + 4 + u16At(bytes, at + 2) : Number.POSITIVE_INFINITY;
     if (after > end) throw new CodecError('dns', at, 'an EDNS option is cut short');
-    options.push({ code: u16At(bytes, at), data: bytes.slice(at + 4, after) });
+    options.push({ code: u16At(bytes, at), data: copyBytes(bytes, at + 4, after) });
     at = after;
   }
   reader.extendedCode = bytes[fixed + 4]!;

@@ -1,6 +1,7 @@
 import { CodecError } from '../error.ts';
 import { emitPppControl, PppControlView } from './ppp.ts';
 import { requireField } from './view.ts';
+import { copyBytes } from './wire.ts';
 
 /** EAP codes (RFC 3748, section 4). */
 export const EapCode = { request: 1, response: 2, success: 3, failure: 4 } as const;
@@ -34,7 +35,7 @@ export function decodeEap(bytes: Uint8Array, offset = 0, end: number = bytes.len
     kind,
     identifier,
     type: bytes[payloadOffset]!,
-    data: bytes.slice(payloadOffset + 1, payloadEnd),
+    data: copyBytes(bytes, payloadOffset + 1, payloadEnd),
   };
 }
 

@@ -1,7 +1,7 @@
 import { ArgumentError, CodecError } from '../error.ts';
 import { type Ipv4Address, ipv4Text, putIpv4 } from './address.ts';
 import { requireField, requireRange, requireRoom } from './view.ts';
-import { putU16, u16At, u32At } from './wire.ts';
+import { copyBytes, putU16, u16At, u32At } from './wire.ts';
 
 /** IPv4 option types (IANA), the copied bit included. */
 export const Ipv4OptionType = {
@@ -135,7 +135,7 @@ function optionAt(cursor: Ipv4OptionCursor): Ipv4Option {
   if (type === Ipv4OptionType.routerAlert && length === 2) {
     return { kind: 'routerAlert', value: u16At(bytes, dataOffset) };
   }
-  return { kind: 'other', type, data: bytes.slice(dataOffset, dataEnd) };
+  return { kind: 'other', type, data: copyBytes(bytes, dataOffset, dataEnd) };
 }
 
 function optionLength(option: Ipv4Option): number {

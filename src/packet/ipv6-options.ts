@@ -1,6 +1,6 @@
 import { CodecError } from '../error.ts';
 import { requireField, requireRange, requireRoom } from './view.ts';
-import { putU16, putU32, u16At, u32At } from './wire.ts';
+import { copyBytes, putU16, putU32, u16At, u32At } from './wire.ts';
 
 /** Types of the options in hop-by-hop and destination options headers (IANA), action bits included. */
 export const Ipv6OptionType = { pad1: 0, padN: 1, routerAlert: 0x05, jumbo: 0xc2 } as const;
@@ -88,7 +88,7 @@ export function decodeIpv6Options(bytes: Uint8Array, offset: number, end: number
     } else if (type === Ipv6OptionType.jumbo && length === 4) {
       options.push({ kind: 'jumbo', length: u32At(bytes, dataOffset) });
     } else {
-      options.push({ kind: 'other', type, data: bytes.slice(dataOffset, dataEnd) });
+      options.push({ kind: 'other', type, data: copyBytes(bytes, dataOffset, dataEnd) });
     }
   }
   return options;

@@ -3,7 +3,7 @@ import { CodecError } from '../error.ts';
 import { type Ipv6Address, type MacAddress, macText, putIpv6, putMac } from './address.ts';
 import { decodeName, emitName, nameLength, skipName } from './dns-name.ts';
 import { requireField, requireRange, requireRoom } from './view.ts';
-import { putU32, u32At, u48At } from './wire.ts';
+import { copyBytes, putU32, u32At, u48At } from './wire.ts';
 
 /** Neighbour discovery option types (IANA). */
 export const NdpOptionType = {
@@ -145,7 +145,7 @@ function optionAt(cursor: NdpOptionCursor): NdpOption {
       }
       break;
     case NdpOptionType.redirected:
-      return { kind: 'redirected', packet: bytes.slice(offset + 8, dataEnd) };
+      return { kind: 'redirected', packet: copyBytes(bytes, offset + 8, dataEnd) };
     case NdpOptionType.mtu:
       if (length === 8) return { kind: 'mtu', mtu: u32At(bytes, offset + 4) };
       break;
@@ -166,7 +166,7 @@ function optionAt(cursor: NdpOptionCursor): NdpOption {
       }
       break;
   }
-  return { kind: 'other', type, data: bytes.slice(dataOffset, dataEnd) };
+  return { kind: 'other', type, data: copyBytes(bytes, dataOffset, dataEnd) };
 }
 
 /** Uncompressed names up to the zero padding (RFC 8106, section 5.2). */

@@ -1,6 +1,7 @@
 import { CodecError } from '../error.ts';
 import { emitPppControl, PppControlView } from './ppp.ts';
 import { inside, requireField } from './view.ts';
+import { copyBytes } from './wire.ts';
 
 /** PAP codes (RFC 1334, section 2.2). */
 export const PapCode = { request: 1, ack: 2, nak: 3 } as const;
@@ -26,8 +27,8 @@ export function decodePap(bytes: Uint8Array, offset = 0, end: number = bytes.len
     return {
       kind: 'request',
       identifier,
-      peerId: bytes.slice(payloadOffset + 1, peerEnd),
-      password: bytes.slice(peerEnd + 1, passwordEnd),
+      peerId: copyBytes(bytes, payloadOffset + 1, peerEnd),
+      password: copyBytes(bytes, peerEnd + 1, passwordEnd),
     };
   }
   if (code !== PapCode.ack && code !== PapCode.nak) throw new CodecError('pap', offset, `code ${code}`);
@@ -35,7 +36,7 @@ export function decodePap(bytes: Uint8Array, offset = 0, end: number = bytes.len
   // Some servers leave the message's length byte out, though RFC 1334 has it always.
   if (payloadOffset === payloadEnd) return { kind, identifier, message: new Uint8Array(0) };
   const messageEnd = countedEnd(bytes, payloadOffset, payloadEnd);
-  return { kind, identifier, message: bytes.slice(payloadOffset + 1, messageEnd) };
+  return { kind, identifier, message: copyBytes(bytes, payloadOffset + 1, messageEnd) };
 }
 
 /** Writes a PAP packet. @returns the offset behind it. */

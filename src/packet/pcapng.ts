@@ -9,6 +9,7 @@ import {
 } from './capture-format.ts';
 import type { ChunkBuffer } from './chunks.ts';
 import { BlockType, BYTE_ORDER_MAGIC, OptionCode, paddedLength } from './pcapng-format.ts';
+import { copyBytes } from './wire.ts';
 
 /** Reading pcapng files (draft-ietf-opsawg-pcapng): blocks of a type, a length, a body and the length again. */
 const BLOCK_OVERHEAD = 12;
@@ -260,5 +261,5 @@ const decoder = new TextDecoder();
 /** UTF-8 by the format; what is none becomes U+FFFD. */
 function textOf(bytes: Uint8Array, start: number, end: number): string {
   // A copy: TextDecoder takes no view of shared memory.
-  return decoder.decode(bytes.slice(start, end));
+  return decoder.decode(copyBytes(bytes, start, end));
 }

@@ -9,7 +9,7 @@ import {
   requireRange,
   requireRoom,
 } from './view.ts';
-import { putU16, u16At } from './wire.ts';
+import { copyBytes, putU16, u16At } from './wire.ts';
 
 /**
  * PPP as PPPoE carries it (RFC 1661, section 2; RFC 2516, section 7): a two-byte protocol number, and the control
@@ -232,7 +232,7 @@ export function decodePppOptions(bytes: Uint8Array, offset: number, end: number)
   const cursor = new PppOptionCursor().start(bytes, offset, end);
   const options: PppOption[] = [];
   while (cursor.next()) {
-    options.push({ type: cursor.type, data: bytes.slice(cursor.dataOffset, cursor.dataEnd) });
+    options.push({ type: cursor.type, data: copyBytes(bytes, cursor.dataOffset, cursor.dataEnd) });
   }
   return options;
 }

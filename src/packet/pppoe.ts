@@ -9,7 +9,7 @@ import {
   requireRange,
   requireRoom,
 } from './view.ts';
-import { putU16, u16At } from './wire.ts';
+import { copyBytes, putU16, u16At } from './wire.ts';
 
 /** PPPoE, discovery and session stage alike (RFC 2516, section 4). */
 export const PPPOE_LENGTH = 6;
@@ -178,7 +178,7 @@ export function decodePppoeTags(
   const cursor = new PppoeTagCursor().start(bytes, offset, end);
   const tags: { type: number; data: Uint8Array }[] = [];
   while (cursor.next()) {
-    tags.push({ type: cursor.type, data: bytes.slice(cursor.dataOffset, cursor.dataEnd) });
+    tags.push({ type: cursor.type, data: copyBytes(bytes, cursor.dataOffset, cursor.dataEnd) });
   }
   return tags;
 }

@@ -1,6 +1,6 @@
 import { ArgumentError, CodecError } from '../error.ts';
 import { requireField, requireRange, requireRoom } from './view.ts';
-import { putU16, putU32, u16At, u32At } from './wire.ts';
+import { copyBytes, putU16, putU32, u16At, u32At } from './wire.ts';
 
 /** TCP option kinds (IANA). */
 export const TcpOptionKind = {
@@ -190,9 +190,9 @@ function optionAt(cursor: TcpOptionCursor): TcpOption {
       }
       break;
     case TcpOptionKind.fastOpen:
-      return { kind: 'fastOpen', cookie: bytes.slice(dataOffset, dataEnd) };
+      return { kind: 'fastOpen', cookie: copyBytes(bytes, dataOffset, dataEnd) };
   }
-  return { kind: 'other', number: kind, data: bytes.slice(dataOffset, dataEnd) };
+  return { kind: 'other', number: kind, data: copyBytes(bytes, dataOffset, dataEnd) };
 }
 
 function sackBlocks(cursor: TcpOptionCursor): SackBlock[] {

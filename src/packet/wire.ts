@@ -36,3 +36,13 @@ export function putU48(bytes: Uint8Array, offset: number, value: number): void {
   putU16(bytes, offset, Math.floor(value / 0x1_0000_0000));
   putU32(bytes, offset + 2, value % 0x1_0000_0000);
 }
+
+/**
+ * The bytes from `start` to `end`, as a copy in a plain `Uint8Array`: `slice` of a `Buffer` would be a view of it, and
+ * change with it.
+ */
+export function copyBytes(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  const copy = new Uint8Array(end - start);
+  copy.set(bytes.subarray(start, end));
+  return copy;
+}

@@ -143,6 +143,20 @@ describe('emitters', () => {
     );
   });
 
+  it('leave decoders nothing that changes with the bytes, not even those of a Buffer', () => {
+    const random = new Random(9);
+    for (let i = 0; i < 50; i++) {
+      const tags = random.list(1, 4, () => ({ type: 1 + random.u8(), data: random.bytes(5) }));
+      const pppoe = Buffer.from(emitted((out, at) => emitPppoe(out, at, { code: 9, sessionId: 0, tags })));
+      const message = dns(random);
+      const query = Buffer.from(emitted((out, at) => emitDns(out, at, message)));
+      const decoded = [decodePppoeTags(pppoe, 6, pppoe.length), decodeDns(query)];
+      pppoe.fill(0);
+      query.fill(0);
+      assert.deepEqual(decoded, [tags, message]);
+    }
+  });
+
   it('copy a payload or leave room for one, with the same header', () => {
     const payload = Uint8Array.from({ length: 33 }, (_, i) => i);
     const addressSum = addressSum4('192.0.2.1', '192.0.2.2');
