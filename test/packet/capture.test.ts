@@ -355,7 +355,7 @@ describe('Wireshark’s tools', () => {
     });
   }
 
-  it('read our comments, interfaces and drop counts, and keep our statistics', () => {
+  it('read our comments, interfaces, drop counts and statistics', () => {
     const writer = new PcapngWriter({ application: 'barewire', comments: ['whole file'] });
     const id = writer.addInterface({ name: 'bw0', description: 'left end' });
     const { bytes, timestamp } = packets[0]!;
@@ -384,7 +384,10 @@ describe('Wireshark’s tools', () => {
     assert.equal(packet!.dropCount, 77n);
     assert.equal(packet!.interface.name, 'bw0');
     assert.equal(packet!.interface.description, 'left end');
-    assert.equal(packet!.interface.statistics!.received, 100n);
-    assert.equal(packet!.interface.statistics!.dropped, 23n);
+    // editcap leaves statistics out; capinfos counts them.
+    assert.match(
+      execFileSync(tool('capinfos'), [file], { encoding: 'utf8' }),
+      /Number of stat entries = 1\n/,
+    );
   });
 });
