@@ -3,7 +3,7 @@ import type { XdpAttachType } from '../spec/index.ts';
 import type { Kernel, KernelEnv, Packet, Verdict } from './view.ts';
 
 /** What may stand in a program's env: maps, constants, arrays and objects of them, and helper functions. */
-export type Env = Readonly<Record<string, unknown>>;
+export type Env = object;
 
 /** An XDP program: the function and what it is given. Plain data; nothing is compiled yet. */
 export interface XdpProgram<E extends Env = Env> {

@@ -42,7 +42,7 @@ describe('source lines', () => {
       (error: unknown) => {
         assert.ok(error instanceof CompileError);
         assert.equal(basename(error.at.file), 'source.test.ts');
-        assert.equal(error.at.line, 37);
+        assert.equal(error.at.line, 39);
         assert.equal(
           error.at.text.slice(error.at.column - 5).startsWith('outside'),
           true,

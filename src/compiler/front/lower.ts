@@ -21,7 +21,7 @@ export interface Lowered {
  */
 export function lower(
   name: string,
-  env: Readonly<Record<string, unknown>>,
+  env: object,
   fn: (...args: never[]) => unknown,
   sources: Sources,
   options: LowerOptions,
