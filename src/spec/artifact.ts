@@ -89,9 +89,10 @@ export function serializeProgram(spec: ProgramSpec): string {
 /**
  * Reads what {@link serializeProgram} wrote.
  *
+ * @typeParam M The program's maps, where the caller knows them: it is taken at its word.
  * @throws CodecError for anything else; the verifier has the last word on the program itself.
  */
-export function parseProgram(text: string): ProgramSpec {
+export function parseProgram<M extends MapSpecs = MapSpecs>(text: string): ProgramSpec<M> {
   let given: unknown;
   try {
     given = JSON.parse(text);
@@ -140,7 +141,7 @@ export function parseProgram(text: string): ProgramSpec {
     frags: artifact.frags === true,
     license: string(artifact.license, 'license'),
     instructions,
-    maps: maps satisfies MapSpecs,
+    maps: maps as MapSpecs as M,
     functions: list(artifact.functions, 'functions').map((entry) => {
       const func = record(entry, 'functions');
       return {

@@ -19,6 +19,7 @@ const FLOORS: readonly Readonly<
     xsk: { beside: ['bpf', 'netlink'] },
     bpf: { beside: ['netlink'] },
     netlink: {},
+    source: {},
   },
   { programs: { pure: true } },
   { compiler: { pure: true }, object: { pure: true } },

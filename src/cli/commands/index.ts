@@ -1,4 +1,5 @@
 import { type CommandGroup, group } from '../table.ts';
+import { compile } from './compile.ts';
 import { completion } from './completion.ts';
 import { count } from './count.ts';
 import { doctor } from './doctor.ts';
@@ -13,5 +14,5 @@ export const barewire: CommandGroup = group({
   description: [
     'Counts, filters, redirects and sends packets with eBPF/XDP and AF_XDP, and builds private networks to try it in.',
   ],
-  commands: [count, doctor, status, lab, help, completion],
+  commands: [count, doctor, status, lab, compile, help, completion],
 });
