@@ -296,8 +296,10 @@ function addresses(
     return [
       jne(r2, etherType, `${name} not ${version}`),
       within(r9, size, next),
-      list.map((prefix, i) => prefixMatch(prefix, at, name, `${name} ${version} not ${i}`)),
-      ja(next),
+      // The verifier refuses code that nothing leads to, as what follows the prefix of all addresses.
+      list.some((prefix) => prefix.length === 0)
+        ? ja(name)
+        : [list.map((prefix, i) => prefixMatch(prefix, at, name, `${name} ${version} not ${i}`)), ja(next)],
       label(`${name} not ${version}`),
       ldx('u64', r2, r10, KNOWN.etherType),
     ];
