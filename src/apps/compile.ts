@@ -54,7 +54,7 @@ export async function compileFile(file: string, only?: string): Promise<Compiled
   }
   return wanted.map(([exported, program]) => ({
     exported,
-    spec: compile(program, { locate: locateSource }),
+    spec: compile(program, { locate: locateSource }) as ProgramSpec,
   }));
 }
 

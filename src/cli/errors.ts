@@ -1,3 +1,4 @@
+import { CompileError } from '../compiler/error.ts';
 import { BarewireError } from '../error.ts';
 
 /** Exit codes, as `docs/cli.md` lists them. */
@@ -11,12 +12,14 @@ export class UsageError extends BarewireError {
   }
 }
 
-/** One line: what went wrong; what to do about it. */
-export function oneLine(error: unknown): string {
+/** What went wrong; what to do about it: one line, or the source and its caret below it for a program that is wrong. */
+export function complaint(error: unknown): string {
   if (!(error instanceof BarewireError)) {
     const text = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
     return flat(`this is a fault of Barewire's own, ${text}; run it again with -v and report what it says`);
   }
+  // An excerpt of source says what to do in its last line.
+  if (error instanceof CompileError) return error.message;
   const message = flat(error.message).replace(/[.;\s]+$/, '');
   if (error.hint === undefined || error.hint === '') return message;
   return `${message}; ${continued(flat(error.hint))}`;

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import { barewire } from './commands/index.ts';
-import { EXIT_FAILURE, inFull, oneLine } from './errors.ts';
+import { complaint, EXIT_FAILURE, inFull } from './errors.ts';
 import { makeOutput } from './output.ts';
 import { run } from './run.ts';
 import { listenForStop } from './stop.ts';
@@ -23,7 +23,7 @@ for (const stream of [process.stdout, process.stderr]) {
 
 // A fault that escapes every handler still ends as one line, and the end of the process detaches what was attached.
 process.on('uncaughtException', (error) => {
-  output.note(`barewire: ${oneLine(error)}`);
+  output.note(`barewire: ${complaint(error)}`);
   if (process.argv.includes('-v') || process.argv.includes('--verbose')) output.note(inFull(error));
   process.exit(EXIT_FAILURE);
 });

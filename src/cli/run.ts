@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { ArgumentError } from '../error.ts';
 import type { Context } from './context.ts';
-import { EXIT_FAILURE, EXIT_USAGE, inFull, oneLine, UsageError } from './errors.ts';
+import { complaint, EXIT_FAILURE, EXIT_USAGE, inFull, UsageError } from './errors.ts';
 import { helpPage } from './help.ts';
 import type { Output } from './output.ts';
 import { findPath, parse } from './parse.ts';
@@ -41,7 +41,7 @@ export async function run(
     // A command that stops because it was asked to may say so by throwing the reason.
     if (signal.aborted && (error === signal.reason || (error as Error | null)?.name === 'AbortError'))
       return 0;
-    output.note(`${root.name}: ${oneLine(error)}`);
+    output.note(`${root.name}: ${complaint(error)}`);
     if (verbose && !(error instanceof UsageError)) output.note(inFull(error));
     // What the library finds wrong with an argument is wrong with the command line.
     return error instanceof UsageError || error instanceof ArgumentError ? EXIT_USAGE : EXIT_FAILURE;

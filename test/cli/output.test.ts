@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { type Column, layOut } from '../../src/cli/columns.ts';
-import { inFull, oneLine, UsageError } from '../../src/cli/errors.ts';
+import { complaint, inFull, UsageError } from '../../src/cli/errors.ts';
 import { liveBlock } from '../../src/cli/live.ts';
 import { makeOutput, type Output, type OutputStream, toJson } from '../../src/cli/output.ts';
 import { printable, truncate, widthOf, wrap } from '../../src/cli/text.ts';
@@ -196,18 +196,21 @@ describe('a live block', () => {
 describe('errors', () => {
   it('are one line: what; what to do', () => {
     const error = new BarewireError('BW_BUSY', "eth0 runs another's program.", { hint: 'Use --replace.' });
-    assert.equal(oneLine(error), "eth0 runs another's program; use --replace");
+    assert.equal(complaint(error), "eth0 runs another's program; use --replace");
     assert.equal(
-      oneLine(new BarewireError('BW_X', 'no\n  way', { hint: 'CAP_BPF is needed.' })),
+      complaint(new BarewireError('BW_X', 'no\n  way', { hint: 'CAP_BPF is needed.' })),
       'no way; CAP_BPF is needed',
     );
-    assert.equal(oneLine(new ArgumentError('no')), 'no');
-    assert.equal(oneLine(new UsageError('what', 'did you mean x?')), 'what; did you mean x?');
+    assert.equal(complaint(new ArgumentError('no')), 'no');
+    assert.equal(complaint(new UsageError('what', 'did you mean x?')), 'what; did you mean x?');
   });
 
   it('own up to faults of the program itself', () => {
-    assert.match(oneLine(new TypeError('x is not a function')), /fault of Barewire.*TypeError: x is not.*-v/);
-    assert.match(oneLine('a string'), /a string/);
+    assert.match(
+      complaint(new TypeError('x is not a function')),
+      /fault of Barewire.*TypeError: x is not.*-v/,
+    );
+    assert.match(complaint('a string'), /a string/);
   });
 
   it('tell everything on demand: stack, logs, causes', () => {
