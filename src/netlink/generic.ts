@@ -84,7 +84,7 @@ export class GenericNetlink {
     }
   }
 
-  #send(type: number, version: number, request: GenericRequest): Message[] {
+  #send(type: number, version: number, request: GenericRequest): readonly Message[] {
     const { command, attributes, doing, names, hint } = request;
     const header = new Uint8Array(GENERIC_HEADER_BYTES);
     header[0] = command;

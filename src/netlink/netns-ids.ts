@@ -58,7 +58,7 @@ export class NetnsIds {
     });
   }
 
-  #request(type: number, flags: number, attributes: readonly Attribute[], doing: string): Message[] {
+  #request(type: number, flags: number, attributes: readonly Attribute[], doing: string): readonly Message[] {
     const header = encode(rtgenmsg, { family: 0, pad1: 0, pad2: 0 });
     return this.#socket.request({ type, flags, header, attributes, doing, names: NAMES });
   }

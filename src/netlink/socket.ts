@@ -4,18 +4,11 @@ import { Errno } from '../sys/errno.ts';
 import { SystemError } from '../sys/error.ts';
 import { Fd } from '../sys/fd.ts';
 import { Netns, withNetns } from '../sys/netns.ts';
+import { type Answer, askUntilWhole, collectAnswer } from './answer.ts';
 import { type Attribute, encodeAttributes } from './attribute.ts';
 import { NetlinkError } from './error.ts';
 import { type AttributeNames, locateFault } from './fault.ts';
-import {
-  type Acknowledgement,
-  decodeAcknowledgement,
-  decodeMessages,
-  encodeMessage,
-  type Message,
-  NLM_F,
-  NLMSG,
-} from './message.ts';
+import { type Acknowledgement, encodeMessage, type Message, NLM_F, NLMSG } from './message.ts';
 
 /** Netlink protocols (linux/netlink.h). */
 export const NETLINK_PROTOCOL = { route: 0, generic: 16 } as const;
@@ -104,28 +97,27 @@ export class NetlinkSocket implements Disposable {
    *
    * @throws NetlinkError when the kernel refuses, with its own words.
    */
-  request(request: NetlinkRequest): Message[] {
+  request(request: NetlinkRequest): readonly Message[] {
     const dump = ((request.flags ?? 0) & NLM_F.DUMP) === NLM_F.DUMP;
-    for (let attempt = 1; ; attempt++) {
-      const bytes = this.#send(request);
-      const answer = this.#receiveAnswer();
-      if (answer === 'overrun') {
-        this.#drain();
-        // Only a dump can be repeated without asking what the first try has done.
-        if (dump && attempt < DUMP_ATTEMPTS) continue;
-        throw new SystemError('recvfrom', Errno.ENOBUFS, { doing: request.doing });
-      }
-      const { acknowledgement, messages, interrupted } = answer;
-      if (acknowledgement.errno !== 0) throw refusal(request, bytes, acknowledgement);
-      if (!interrupted) return messages;
-      if (attempt >= DUMP_ATTEMPTS) {
-        throw new BarewireError(
-          'BW_BUSY',
-          `could not ${request.doing}: it changed ${DUMP_ATTEMPTS} times while the kernel listed it`,
-          { hint: 'Try again when less is being changed.' },
-        );
-      }
+    let sent: Uint8Array = NO_HEADER;
+    const ask = (): Answer | 'overrun' => {
+      sent = this.#send(request);
+      const answer = collectAnswer(() => this.#receive(), this.#sequence, this.#port);
+      if (answer === 'overrun') this.#drain();
+      return answer;
+    };
+    // Only a list can be asked for again without knowing what the first try has done.
+    const answer = askUntilWhole(ask, dump ? DUMP_ATTEMPTS : 1);
+    if (answer === 'overrun') throw new SystemError('recvfrom', Errno.ENOBUFS, { doing: request.doing });
+    if (answer === 'interrupted') {
+      throw new BarewireError(
+        'BW_BUSY',
+        `could not ${request.doing}: it changed ${DUMP_ATTEMPTS} times while the kernel listed it`,
+        { hint: 'Try again when less is being changed.' },
+      );
     }
+    if (answer.acknowledgement.errno !== 0) throw refusal(request, sent, answer.acknowledgement);
+    return answer.messages;
   }
 
   /** Runs a synchronous task in the network namespace that the socket lives in, such as opening another socket. */
@@ -174,26 +166,6 @@ export class NetlinkSocket implements Disposable {
     });
     call('sendto', this.fd.number, bytes, bytes.length, 0, KERNEL, KERNEL.length);
     return bytes;
-  }
-
-  #receiveAnswer():
-    | { acknowledgement: Acknowledgement; messages: Message[]; interrupted: boolean }
-    | 'overrun' {
-    const messages: Message[] = [];
-    let interrupted = false;
-    for (;;) {
-      const datagram = this.#receive();
-      if (datagram === 'overrun') return 'overrun';
-      for (const message of decodeMessages(datagram)) {
-        // Left over from a request that was given up, or meant for somebody else.
-        if (message.sequence !== this.#sequence || message.port !== this.#port) continue;
-        interrupted ||= (message.flags & NLM_F.DUMP_INTR) !== 0;
-        if (message.type === NLMSG.ERROR || message.type === NLMSG.DONE) {
-          return { acknowledgement: decodeAcknowledgement(message), messages, interrupted };
-        }
-        if (message.type !== NLMSG.NOOP) messages.push(message);
-      }
-    }
   }
 
   /** What is left of an answer that was cut short would be in the way of the next one. */

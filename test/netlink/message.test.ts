@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { ArgumentError, CodecError } from '../../src/error.ts';
 import { decodeAddress } from '../../src/netlink/address.ts';
+import { type Answer, askUntilWhole, collectAnswer } from '../../src/netlink/answer.ts';
 import { decodeStringSet } from '../../src/netlink/ethtool.ts';
 import { decodeBitset, encodeBitset } from '../../src/netlink/ethtool-bitset.ts';
 import { decodeChannels, decodeCoalesce, decodeRings } from '../../src/netlink/ethtool-settings.ts';
@@ -163,6 +164,98 @@ describe('acknowledgements', () => {
       () => decodeAcknowledgement({ ...request, type: RTM.NEWLINK }),
       (error) => error instanceof CodecError,
     );
+  });
+});
+
+describe('answers', () => {
+  const ours = { sequence: 7, port: 9 };
+  const entry = (value: number, more: object = {}): Message => ({
+    type: RTM.NEWLINK,
+    flags: NLM_F.MULTI,
+    ...ours,
+    payload: Uint8Array.of(value),
+    ...more,
+  });
+  const done = (errno = 0, flags = 0): Message => ({
+    type: NLMSG.DONE,
+    flags: NLM_F.MULTI | flags,
+    ...ours,
+    payload: new Uint8Array(Int32Array.of(-errno).buffer),
+  });
+  /** Gives one datagram after the other. */
+  const from = (...datagrams: (readonly Message[] | 'overrun')[]): (() => Uint8Array | 'overrun') => {
+    const left = [...datagrams];
+    return () => {
+      const next = left.shift();
+      assert.ok(next !== undefined, 'read on after the end');
+      return next === 'overrun' ? next : Buffer.concat(next.map(encodeMessage));
+    };
+  };
+  const collect = (receive: () => Uint8Array | 'overrun') => collectAnswer(receive, ours.sequence, ours.port);
+
+  it('are collected over several datagrams, however they are cut', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.nat(255), { maxLength: 12 }),
+        fc.array(fc.nat(4), { maxLength: 12 }),
+        (values, cuts) => {
+          const datagrams: Message[][] = [];
+          const left = values.map((value) => entry(value));
+          for (const cut of cuts) if (left.length > 0) datagrams.push(left.splice(0, cut));
+          const answer = collect(from(...datagrams, [...left, done()]));
+          assert.ok(answer !== 'overrun');
+          assert.deepEqual(
+            answer.messages.map((one) => one.payload[0]),
+            values,
+          );
+          assert.equal(answer.interrupted, false);
+        },
+      ),
+    );
+  });
+
+  it('pass over what is not for us', () => {
+    const receive = from(
+      [entry(1, { sequence: 6 }), entry(2), entry(3, { port: 8 })],
+      [
+        { ...done(), sequence: 6 },
+        { ...done(), port: 8 },
+      ],
+      [entry(4), entry(5, { type: NLMSG.NOOP }), done()],
+    );
+    const answer = collect(receive);
+    assert.ok(answer !== 'overrun');
+    assert.deepEqual(
+      answer.messages.map((one) => one.payload[0]),
+      [2, 4],
+    );
+  });
+
+  it('tell of an inconsistent list, wherever the kernel says so', () => {
+    for (const messages of [
+      [entry(1, { flags: NLM_F.MULTI | NLM_F.DUMP_INTR }), done()],
+      [entry(1), done(0, NLM_F.DUMP_INTR)],
+    ]) {
+      const answer = collect(from(messages));
+      assert.ok(answer !== 'overrun' && answer.interrupted);
+    }
+    assert.equal(collect(from([entry(1)], 'overrun')), 'overrun');
+  });
+
+  it('are asked for again while they are inconsistent or incomplete, but not for ever', () => {
+    const whole = collect(from([entry(1), done()]));
+    const broken = collect(from([entry(1), done(0, NLM_F.DUMP_INTR)]));
+    const refused = collect(from([done(13, NLM_F.DUMP_INTR)]));
+    const ask = (answers: (Answer | 'overrun')[], attempts: number): [unknown, number] => {
+      let asked = 0;
+      return [askUntilWhole(() => answers[Math.min(asked++, answers.length - 1)]!, attempts), asked];
+    };
+    assert.deepEqual(ask([whole], 5), [whole, 1]);
+    assert.deepEqual(ask([broken, 'overrun', whole], 5), [whole, 3]);
+    assert.deepEqual(ask([broken], 5), ['interrupted', 5]);
+    assert.deepEqual(ask(['overrun'], 1), ['overrun', 1]);
+    // An error is an answer.
+    assert.deepEqual(ask([refused], 5), [refused, 1]);
   });
 });
 

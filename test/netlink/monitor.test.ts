@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { ArgumentError } from '../../src/error.ts';
@@ -158,20 +160,33 @@ describe('events', () => {
   });
 
   it('keep the process alive only while somebody waits', async () => {
-    const { spawn } = await import('node:child_process');
+    using bed = new Bed();
+    using elsewhere = new Bed();
     const url = new URL('../../src/netlink/index.js', import.meta.url).href;
     const script = `
       const { Netlink } = await import(${JSON.stringify(url)});
-      const monitor = new Netlink().monitor({ groups: ['rule'] });
+      const net = new Netlink();
+      const monitor = net.monitor({ groups: ['rule'] });
+      net.rules.add({ fwmark: 1, table: 9 });
+      const { value } = await monitor.next();
+      console.log(value.rule.fwmark);
       if (process.argv[1] === 'wait') monitor.next();
     `;
-    const node = (argument: string): ReturnType<typeof spawn> =>
-      spawn(process.execPath, ['--input-type=module', '-e', script, argument], { stdio: 'ignore' });
-    const [code] = await once(node('leave'), 'exit');
+    const node = (where: Bed, argument: string): ChildProcessByStdio<null, Readable, null> =>
+      where.netns.run(() =>
+        spawn(process.execPath, ['--input-type=module', '-e', script, argument], {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        }),
+      );
+    const [code] = await once(node(elsewhere, 'leave'), 'exit');
     assert.equal(code, 0);
-    const waiting = node('wait');
+    const waiting = node(bed, 'wait');
     const ended = once(waiting, 'exit');
-    assert.equal(await Promise.race([ended, once(node('leave'), 'exit').then(() => 'waits')]), 'waits');
+    assert.equal(String((await once(waiting.stdout, 'data'))[0]).trim(), '1');
+    // As long as another one takes from start to end, it stays.
+    elsewhere.net.rules.delete({ fwmark: 1 });
+    const other = once(node(elsewhere, 'leave'), 'exit').then(() => 'it waits');
+    assert.equal(await Promise.race([ended, other]), 'it waits');
     waiting.kill('SIGKILL');
     await ended;
   });
