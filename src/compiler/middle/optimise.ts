@@ -15,6 +15,7 @@ export function tidy(graph: Graph): void {
 /** The passes that ranges make possible; the program's meaning stays, to the last packet. */
 export function optimise(graph: Graph, ranges: Ranges): void {
   splitAddresses(graph, ranges);
+  combine(graph, ranges);
   byteOrder(graph, ranges);
   numberValues(graph);
   shareChecks(graph);
@@ -152,6 +153,26 @@ function splitAddresses(graph: Graph, ranges: Ranges): void {
       if (by === undefined) continue;
       if (node.op === 'check') node.size += by;
       else if (node.op === 'load' || node.op === 'store') node.off += by;
+    }
+  }
+}
+
+/** Joins constants of neighbouring operations. */
+function combine(graph: Graph, ranges: Ranges): void {
+  for (const block of graph.order) {
+    for (const node of block.nodes) {
+      const [a, b] = node.args;
+      if (a === undefined || b?.op !== 'const') continue;
+      const [x, c] = a.args;
+      if (c?.op !== 'const' || x === undefined) continue;
+      if (node.op === 'add' && a.op === 'add') {
+        // (x + c) + b
+        node.args = [x, constantLike(graph, b, c.value + b.value)];
+      } else if ((node.op === 'eq' || node.op === 'ne') && b.value === 0n) {
+        // x * c === 0, where nothing is lost on the left
+        const scaled = a.op === 'mul' ? c.value > 0n : a.op === 'shl' && ranges.at(x, a.block).hi < 1n << 20n;
+        if (scaled && ranges.at(x, a.block).lo >= 0n && (a.op === 'mul' || c.value <= 11n)) node.args = [x, b];
+      }
     }
   }
 }
@@ -333,10 +354,14 @@ function shareChecks(graph: Graph): void {
     list.push(block);
     children.set(block.idom, list);
   }
-  const walk = (block: Block, proved: ReadonlyMap<Node, number>): void => {
+  /**
+   * @param proved How many bytes lie behind a pointer.
+   * @param before The first check on each pointer since something happened that a packet or a map could show: it may
+   *   ask for more, because every way on from it ends in the same verdict.
+   */
+  const walk = (block: Block, proved: ReadonlyMap<Node, number>, before: ReadonlyMap<Node, Node>): void => {
     const here = new Map(proved);
-    /** The first check on each pointer since something happened that a packet or a map could show. */
-    let open = new Map<Node, Node>();
+    let open = new Map(before);
     for (const node of block.nodes) {
       if (node.op !== 'check') {
         if (['store', 'atomic', 'call'].includes(node.op)) open = new Map();
@@ -357,10 +382,28 @@ function shareChecks(graph: Graph): void {
       }
       here.set(ptr, node.size);
     }
-    for (const child of children.get(block) ?? []) walk(child, here);
+    for (const child of children.get(block) ?? []) {
+      const other = otherWay(block, child);
+      const same = child.preds.length === 1 && (other === undefined || endsShort(other, graph.short));
+      walk(child, here, same ? open : new Map());
+    }
   };
-  walk(graph.entry, new Map());
+  walk(graph.entry, new Map(), new Map());
   applyForwards(graph);
+}
+
+/** The other way of the branch that leads to `child`. */
+function otherWay(block: Block, child: Block): Block | undefined {
+  const { term } = block;
+  if (term.kind !== 'branch') return undefined;
+  return term.then === child ? term.otherwise : term.then;
+}
+
+/** Whether a block does nothing but give the verdict of a packet that is too short. */
+function endsShort(block: Block, short: number): boolean {
+  const { term } = block;
+  if (!block.nodes.every((node) => isPure(node) || node.op === 'load' || node.op === 'check')) return false;
+  return term.kind === 'return' && term.value.op === 'const' && term.value.value === BigInt(short);
 }
 
 /** Moves what does not change in a loop in front of it. */
