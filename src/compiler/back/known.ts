@@ -67,6 +67,25 @@ export class VerifierBounds {
     }
   }
 
+  /** How much a loop's variable grows in one iteration, where the verifier can follow it. */
+  #step(value: Node, phi: Node, depth: number): bigint | undefined {
+    if (value === phi) return 0n;
+    if (depth > 16) return undefined;
+    if (value.op === 'add') {
+      const before = this.#step(value.args[0]!, phi, depth + 1);
+      const by = this.of(value.args[1]!);
+      return before === undefined || by === undefined ? undefined : before + by;
+    }
+    if (value.op !== 'phi' || value.block.loop?.header === value.block) return undefined;
+    let most = 0n;
+    for (const arg of value.args) {
+      const by = this.#step(arg, phi, depth + 1);
+      if (by === undefined) return undefined;
+      most = max(most, by);
+    }
+    return most;
+  }
+
   #phi(node: Node): bigint | undefined {
     const loop = node.block.loop;
     if (loop !== undefined && loop.header === node.block) {
@@ -74,6 +93,10 @@ export class VerifierBounds {
       const back = node.block.preds.indexOf(loop.latch);
       const step = node.args[back]!;
       const init = node.args[1 - back]!;
+      const start = this.of(init);
+      const by = start === undefined || loop.counted === undefined ? undefined : this.#step(step, node, 0);
+      if (start !== undefined && by !== undefined && loop.counted !== undefined)
+        return start + by * loop.counted;
       const counts =
         init.op === 'const' &&
         init.value >= 0n &&

@@ -219,6 +219,15 @@ class Selector {
       case 'elemptr':
         this.#element(node);
         return;
+      case 'visible': {
+        const value = node.args[0]!;
+        const dst = this.#copy(value, at);
+        this.#registers.set(node, dst);
+        const bound = this.#bounds.of(value);
+        if (bound === undefined || bound > BigInt(node.limit))
+          this.#side('gt', dst, -1, BigInt(node.limit), at);
+        return;
+      }
       case 'call':
         this.#call(node);
         return;

@@ -119,6 +119,8 @@ function findLoops(graph: Graph): void {
       parent,
       depth: (parent?.depth ?? 0) + 1,
       trips: undefined,
+      counted: undefined,
+      limit: undefined,
       at: graph.loopAt.get(header) ?? 0,
     };
     graph.loops.push(loop);

@@ -49,6 +49,8 @@ export type Op =
   | 'atomic'
   /** A map value's pointer plus a variable number of bytes, below `limit`. */
   | 'elemptr'
+  /** The number itself; leaves for the short exit above `limit`, which it never is: for the verifier to see. */
+  | 'visible'
   /** The address of a place on the stack. */
   | 'stack'
   | 'stackstore'
@@ -76,7 +78,7 @@ export class Node {
   region: Region = 'packet';
   /** The map of a `mapref`. */
   map = '';
-  /** The first value after `elemptr`'s range. */
+  /** The first value after `elemptr`'s range; the last one of `visible`'s. */
   limit = 0;
   /** Set when another node took its place. */
   forward: Node | undefined;
@@ -128,8 +130,20 @@ export interface Loop {
   readonly depth: number;
   /** The most iterations, where they can be counted. */
   trips: bigint | undefined;
+  /** The same where constants alone decide, so that every verifier can count along. */
+  counted: bigint | undefined;
+  /** What a climbing counter is held against, when that is no constant. */
+  limit: LoopLimit | undefined;
   /** Position of the loop statement. */
   readonly at: number;
+}
+
+/** The operand of a loop's last test that bounds it. */
+export interface LoopLimit {
+  readonly test: Node;
+  readonly operand: 0 | 1;
+  /** The largest value it can have. */
+  readonly most: bigint;
 }
 
 /** A function under construction or under optimisation. */
@@ -188,6 +202,7 @@ export function isPure(node: Node): boolean {
     case 'store':
     case 'atomic':
     case 'elemptr':
+    case 'visible':
     case 'stackstore':
     case 'stackload':
     case 'call':

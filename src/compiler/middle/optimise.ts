@@ -20,6 +20,7 @@ export function optimise(graph: Graph, ranges: Ranges): void {
   numberValues(graph);
   shareChecks(graph);
   hoistInvariants(graph);
+  showLimits(graph);
   removeDead(graph);
 }
 
@@ -171,7 +172,8 @@ function combine(graph: Graph, ranges: Ranges): void {
       } else if ((node.op === 'eq' || node.op === 'ne') && b.value === 0n) {
         // x * c === 0, where nothing is lost on the left
         const scaled = a.op === 'mul' ? c.value > 0n : a.op === 'shl' && ranges.at(x, a.block).hi < 1n << 20n;
-        if (scaled && ranges.at(x, a.block).lo >= 0n && (a.op === 'mul' || c.value <= 11n)) node.args = [x, b];
+        if (scaled && ranges.at(x, a.block).lo >= 0n && (a.op === 'mul' || c.value <= 11n))
+          node.args = [x, b];
       }
     }
   }
@@ -426,6 +428,22 @@ function hoistInvariants(graph: Graph): void {
       }
       block.nodes = staying;
     }
+  }
+}
+
+/** Makes the bound of a loop that a variable limits visible to verifiers that have forgotten it. */
+function showLimits(graph: Graph): void {
+  for (const { limit, counted, preheader } of graph.loops) {
+    if (limit === undefined || counted !== undefined || limit.most >= 1n << 31n) continue;
+    const { test, operand, most } = limit;
+    const value = test.args[operand]!;
+    if (value.op === 'const' || value.op === 'visible') continue;
+    const visible = graph.node('visible', value.type, [value], preheader, test.at);
+    visible.limit = Number(most);
+    visible.lo = value.lo;
+    visible.hi = most;
+    preheader.nodes.push(visible);
+    test.args[operand] = visible;
   }
 }
 

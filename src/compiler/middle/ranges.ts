@@ -256,6 +256,13 @@ export class Ranges {
       }
       if (room === undefined || room > EDGE / 2n) continue;
       const trips = room < 0n ? 1n : room / pace + 2n;
+      const against = climbs === undefined ? left : right;
+      const constants = step.lo === step.hi && init.lo === init.hi && against.op === 'const';
+      if (constants && (loop.counted === undefined || trips < loop.counted)) loop.counted = trips;
+      if (climbs !== undefined && against.op !== 'const' && !loop.blocks.has(against.block)) {
+        const most = this.at(against, loop.preheader).hi;
+        loop.limit = { test: cond, operand: cond.args[0] === against ? 0 : 1, most };
+      }
       if (least === undefined || trips < least) least = trips;
     }
     return least;
@@ -278,7 +285,11 @@ export class Ranges {
           continue;
         if (step.lo === 0n || init.op !== 'const') continue;
         const way = limit.value - init.value - ahead.lo;
-        if (way % step.lo === 0n && way / step.lo >= 0n) return way / step.lo + 1n;
+        if (way % step.lo === 0n && way / step.lo >= 0n) {
+          const trips = way / step.lo + 1n;
+          if (loop.counted === undefined || trips < loop.counted) loop.counted = trips;
+          return trips;
+        }
       }
     }
     return undefined;
@@ -446,6 +457,7 @@ export function transfer(node: Node, x: Range, y: Range): Range | undefined {
     }
     case 'tobig':
     case 'tonum':
+    case 'visible':
       return x;
     case 'swap':
       return { lo: 0n, hi: (1n << BigInt(node.size)) - 1n };
