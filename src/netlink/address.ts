@@ -5,12 +5,13 @@ import {
   type Attribute,
   type Attributes,
   bytesAttribute,
+  numberOption,
   stringAttribute,
   u32Attribute,
 } from './attribute.ts';
 import type { AttributeNames } from './fault.ts';
 import { MESSAGE_HEADER_BYTES, type Message } from './message.ts';
-import { AF, decodeBody, flagNames, ifaddrmsg, nameIn } from './rtnetlink.ts';
+import { AF, decodeBody, flagNames, ifaddrmsg, nameIn, numberIn } from './rtnetlink.ts';
 
 /** An IP address of an interface. */
 export interface InterfaceAddress {
@@ -155,7 +156,7 @@ export function encodeAddress(
     (options.noDad === true ? ADDRESS_FLAGS.nodad : 0) |
     (options.noPrefixRoute === true ? ADDRESS_FLAGS.noprefixroute : 0);
   if (flags !== 0) attributes.push(u32Attribute(IFA.FLAGS, flags));
-  if (options.metric !== undefined) attributes.push(u32Attribute(IFA.RT_PRIORITY, options.metric));
+  attributes.push(...numberOption('metric', 32, IFA.RT_PRIORITY, options.metric));
   const lifetimes = encodeLifetimes(options);
   if (lifetimes !== undefined) attributes.push(bytesAttribute(IFA.CACHEINFO, lifetimes));
   const loopback = version === 4 && bytes[0] === 127;
@@ -211,11 +212,7 @@ export function sameVersion(text: string, version: IpVersion, what: string): Uin
 }
 
 export function scopeNumber(scope: Scope): number {
-  const known = (SCOPES as Readonly<Record<string, number>>)[scope];
-  if (known !== undefined) return known;
-  const number = Number(/^scope-(\d{1,3})$/.exec(scope)?.[1] ?? Number.NaN);
-  if (!(number <= 255)) throw new ArgumentError(`'${scope}' is not a scope of 0 to 255`);
-  return number;
+  return numberIn('scope', SCOPES, scope);
 }
 
 export function scopeName(scope: number): Scope {

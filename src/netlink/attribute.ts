@@ -91,6 +91,24 @@ export function u64Attribute(type: number, value: bigint): Attribute {
   return bytesAttribute(type, bytesOf(view));
 }
 
+/**
+ * A number that may be left out: one attribute or none.
+ *
+ * @param name What the caller calls it, for the message when it does not fit.
+ */
+export function numberOption(
+  name: string,
+  bits: 8 | 16 | 32,
+  type: number,
+  value: number | undefined,
+): Attribute[] {
+  if (value === undefined) return [];
+  if (!fits(value, bits)) {
+    throw new ArgumentError(`'${name}' is ${value}, it must be a whole number of 0 to ${2 ** bits - 1}`);
+  }
+  return [{ 8: u8Attribute, 16: u16Attribute, 32: u32Attribute }[bits](type, value)];
+}
+
 /** UTF-8 with the closing NUL that the kernel's string policies expect. */
 export function stringAttribute(type: number, value: string): Attribute {
   if (value.includes('\0')) throw new ArgumentError(`${JSON.stringify(value)} contains a NUL`);
@@ -297,8 +315,12 @@ export function align4(length: number): number {
   return (length + 3) & ~3;
 }
 
+function fits(value: number, bits: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value < 2 ** bits;
+}
+
 function unsigned(value: number, bits: number): number {
-  if (!Number.isInteger(value) || value < 0 || value >= 2 ** bits) {
+  if (!fits(value, bits)) {
     throw new ArgumentError(`${value} is not a whole number of 0 to ${2 ** bits - 1}`);
   }
   return value;

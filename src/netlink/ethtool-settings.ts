@@ -1,4 +1,4 @@
-import { type Attribute, type Attributes, u8Attribute, u32Attribute } from './attribute.ts';
+import { type Attribute, type Attributes, numberOption, u8Attribute } from './attribute.ts';
 
 /*
  * What ethtool messages carry besides bitsets: tables of numbers and switches, one attribute each. The tables below
@@ -313,8 +313,7 @@ function numberAttributes<Name extends string>(
 ): Attribute[] {
   const attributes: Attribute[] = [];
   for (const name in table) {
-    const value = values[name];
-    if (value !== undefined) attributes.push(u32Attribute(table[name], value));
+    attributes.push(...numberOption(name, 32, table[name], values[name]));
   }
   return attributes;
 }

@@ -6,7 +6,24 @@ export type {
   Scope,
 } from './address.ts';
 export { Addresses, type AddressFilter } from './addresses.ts';
-export * from './attribute.ts';
+export {
+  type Attribute,
+  Attributes,
+  type Bitfield32,
+  be16Attribute,
+  be32Attribute,
+  bitfield32Attribute,
+  bytesAttribute,
+  encodeAttributes,
+  flagAttribute,
+  i32Attribute,
+  nestedAttribute,
+  stringAttribute,
+  u8Attribute,
+  u16Attribute,
+  u32Attribute,
+  u64Attribute,
+} from './attribute.ts';
 export { NetlinkError, NoInterfaceError } from './error.ts';
 export {
   Ethtool,
@@ -98,7 +115,7 @@ export type {
 } from './route.ts';
 export type { NextHopSpec, RouteSpec, RouteTable } from './route-spec.ts';
 export { type RouteFilter, type RouteQuery, Routes } from './routes.ts';
-export type { Range, Rule, RuleAction, RuleSpec } from './rule.ts';
+export type { Rule, RuleAction, RuleRange, RuleSpec } from './rule.ts';
 export { Rules } from './rules.ts';
 export {
   type NetlinkProtocol,

@@ -4,12 +4,13 @@ import {
   type Attribute,
   type Attributes,
   be16Attribute,
+  numberOption,
   u8Attribute,
   u16Attribute,
   u32Attribute,
 } from './attribute.ts';
 import { IFLA_BR, IFLA_INFO, IFLA_MACVLAN, IFLA_TUN, IFLA_VLAN } from './link-attributes.ts';
-import { nameIn } from './rtnetlink.ts';
+import { nameIn, numberIn } from './rtnetlink.ts';
 
 /** What is particular to a link's kind, told apart by `kind`. */
 export type LinkInfo =
@@ -122,31 +123,28 @@ export function decodeLinkInfo(info: Attributes): LinkInfo | undefined {
 
 export function bridgeAttributes(options: BridgeOptions): Attribute[] {
   const attributes: Attribute[] = [];
-  const ticks = (type: number, ms: number | undefined): void => {
+  const ticks = (type: number, name: 'forwardDelay' | 'helloTime' | 'maxAge' | 'ageingTime'): void => {
+    const ms = options[name];
     if (ms === undefined) return;
-    if (!(ms >= 0 && ms < 2 ** 32)) throw new ArgumentError(`${ms} is not a time in ms`);
+    if (!(ms >= 0 && ms < 2 ** 32)) throw new ArgumentError(`'${name}' is ${ms}, which is no time in ms`);
     attributes.push(u32Attribute(type, Math.round(ms / MS_PER_TICK)));
   };
   const flag = (type: number, on: boolean | undefined): void => {
     if (on !== undefined) attributes.push(u8Attribute(type, on ? 1 : 0));
   };
-  ticks(IFLA_BR.FORWARD_DELAY, options.forwardDelay);
-  ticks(IFLA_BR.HELLO_TIME, options.helloTime);
-  ticks(IFLA_BR.MAX_AGE, options.maxAge);
-  ticks(IFLA_BR.AGEING_TIME, options.ageingTime);
+  ticks(IFLA_BR.FORWARD_DELAY, 'forwardDelay');
+  ticks(IFLA_BR.HELLO_TIME, 'helloTime');
+  ticks(IFLA_BR.MAX_AGE, 'maxAge');
+  ticks(IFLA_BR.AGEING_TIME, 'ageingTime');
   if (options.stp !== undefined) attributes.push(u32Attribute(IFLA_BR.STP_STATE, options.stp ? 1 : 0));
-  if (options.priority !== undefined) attributes.push(u16Attribute(IFLA_BR.PRIORITY, options.priority));
+  attributes.push(...numberOption('priority', 16, IFLA_BR.PRIORITY, options.priority));
   flag(IFLA_BR.VLAN_FILTERING, options.vlanFiltering);
   if (options.vlanProtocol !== undefined) {
-    attributes.push(be16Attribute(IFLA_BR.VLAN_PROTOCOL, VLAN_PROTOCOLS[options.vlanProtocol]));
+    attributes.push(be16Attribute(IFLA_BR.VLAN_PROTOCOL, vlanEtherType(options.vlanProtocol)));
   }
-  if (options.groupForwardMask !== undefined) {
-    attributes.push(u16Attribute(IFLA_BR.GROUP_FWD_MASK, options.groupForwardMask));
-  }
+  attributes.push(...numberOption('groupForwardMask', 16, IFLA_BR.GROUP_FWD_MASK, options.groupForwardMask));
   flag(IFLA_BR.MCAST_SNOOPING, options.multicastSnooping);
-  if (options.defaultVlan !== undefined) {
-    attributes.push(u16Attribute(IFLA_BR.VLAN_DEFAULT_PVID, options.defaultVlan));
-  }
+  attributes.push(...numberOption('defaultVlan', 16, IFLA_BR.VLAN_DEFAULT_PVID, options.defaultVlan));
   return attributes;
 }
 
@@ -154,11 +152,11 @@ export function vlanAttributes(id: number, protocol: VlanProtocol): Attribute[] 
   if (!Number.isInteger(id) || id < 0 || id > 4095) {
     throw new ArgumentError(`${id} is not a VLAN ID of 0 to 4095`);
   }
-  return [u16Attribute(IFLA_VLAN.ID, id), be16Attribute(IFLA_VLAN.PROTOCOL, VLAN_PROTOCOLS[protocol])];
+  return [u16Attribute(IFLA_VLAN.ID, id), be16Attribute(IFLA_VLAN.PROTOCOL, vlanEtherType(protocol))];
 }
 
 export function macvlanAttributes(mode: MacvlanMode): Attribute[] {
-  return [u32Attribute(IFLA_MACVLAN.MODE, MACVLAN_MODES[mode])];
+  return [u32Attribute(IFLA_MACVLAN.MODE, numberIn('macvlan mode', MACVLAN_MODES, mode))];
 }
 
 function decodeBridge(data: Attributes): BridgeInfo {
@@ -195,6 +193,10 @@ function decodeVlan(data: Attributes): VlanInfo {
     id: data.u16(IFLA_VLAN.ID) ?? 0,
     protocol: vlanProtocol(data.be16(IFLA_VLAN.PROTOCOL)),
   };
+}
+
+function vlanEtherType(protocol: VlanProtocol): number {
+  return numberIn('VLAN protocol', VLAN_PROTOCOLS, protocol);
 }
 
 function vlanProtocol(etherType: number | undefined): VlanProtocol {

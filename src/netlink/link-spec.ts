@@ -6,6 +6,7 @@ import {
   type Attribute,
   bytesAttribute,
   nestedAttribute,
+  numberOption,
   stringAttribute,
   u32Attribute,
 } from './attribute.ts';
@@ -59,6 +60,7 @@ export interface VethSpec extends LinkOptions {
   readonly peer: VethPeerSpec;
 }
 
+/** The other end; it lies in the socket's namespace unless it names another. */
 export interface VethPeerSpec extends LinkOptions {
   readonly name: string;
 }
@@ -126,6 +128,16 @@ export interface LinkChanges {
   readonly bridge?: BridgeOptions;
 }
 
+type NumberChange =
+  | 'mtu'
+  | 'txQueueLength'
+  | 'group'
+  | 'gsoMaxSize'
+  | 'gsoMaxSegments'
+  | 'gsoIpv4MaxSize'
+  | 'groMaxSize'
+  | 'groIpv4MaxSize';
+
 /** Names and namespaces turned into what the kernel takes. */
 export interface Resolved {
   linkIndex(ref: LinkRef): number;
@@ -141,12 +153,12 @@ export interface LinkMessage {
 /** The longest name in bytes: `IFNAMSIZ` less the closing NUL (linux/if.h). */
 export const MAX_NAME_BYTES = 15;
 
-/** The kernel's test, `dev_valid_name`, with a message. */
+/** The kernel's test, `dev_valid_name`, with a message; and no `%`, which it takes for a pattern to fill in. */
 export function requireLinkName(name: string): string {
   const bytes = new TextEncoder().encode(name).length;
-  if (bytes < 1 || bytes > MAX_NAME_BYTES || name === '.' || name === '..' || /[/:\s\0]/.test(name)) {
+  if (bytes < 1 || bytes > MAX_NAME_BYTES || name === '.' || name === '..' || /[/:%\s\0]/.test(name)) {
     throw new ArgumentError(`${JSON.stringify(name)} cannot name an interface`, {
-      hint: 'A name has 1 to 15 bytes, without blanks, slashes and colons.',
+      hint: 'A name has 1 to 15 bytes, without blanks, slashes, colons and per cent signs.',
     });
   }
   return name;
@@ -180,8 +192,8 @@ export function finishingChanges(options: LinkOptions): LinkChanges | undefined 
 /** What a NEWLINK message says that changes the link of that index. */
 export function encodeLinkChanges(index: number, changes: LinkChanges, resolved: Resolved): LinkMessage {
   const attributes: Attribute[] = [];
-  const number = (type: number, value: number | undefined): void => {
-    if (value !== undefined) attributes.push(u32Attribute(type, value));
+  const number = (type: number, name: NumberChange): void => {
+    attributes.push(...numberOption(name, 32, type, changes[name]));
   };
   if (changes.netns !== undefined) {
     attributes.push(u32Attribute(IFLA.NET_NS_FD, resolved.netnsFd(changes.netns)));
@@ -189,7 +201,7 @@ export function encodeLinkChanges(index: number, changes: LinkChanges, resolved:
   if (changes.name !== undefined) {
     attributes.push(stringAttribute(IFLA.IFNAME, requireLinkName(changes.name)));
   }
-  number(IFLA.MTU, changes.mtu);
+  number(IFLA.MTU, 'mtu');
   if (changes.address !== undefined) {
     attributes.push(bytesAttribute(IFLA.ADDRESS, parseMac(changes.address)));
   }
@@ -200,17 +212,17 @@ export function encodeLinkChanges(index: number, changes: LinkChanges, resolved:
     const master = changes.master === null ? 0 : resolved.linkIndex(changes.master);
     attributes.push(u32Attribute(IFLA.MASTER, master));
   }
-  number(IFLA.TXQLEN, changes.txQueueLength);
-  number(IFLA.GROUP, changes.group);
+  number(IFLA.TXQLEN, 'txQueueLength');
+  number(IFLA.GROUP, 'group');
   if (changes.alias !== undefined) {
     // Without the closing NUL, which would count towards the 255 bytes it may have; empty takes it away.
     attributes.push(bytesAttribute(IFLA.IFALIAS, new TextEncoder().encode(changes.alias ?? '')));
   }
-  number(IFLA.GSO_MAX_SIZE, changes.gsoMaxSize);
-  number(IFLA.GSO_MAX_SEGS, changes.gsoMaxSegments);
-  number(IFLA.GSO_IPV4_MAX_SIZE, changes.gsoIpv4MaxSize);
-  number(IFLA.GRO_MAX_SIZE, changes.groMaxSize);
-  number(IFLA.GRO_IPV4_MAX_SIZE, changes.groIpv4MaxSize);
+  number(IFLA.GSO_MAX_SIZE, 'gsoMaxSize');
+  number(IFLA.GSO_MAX_SEGS, 'gsoMaxSegments');
+  number(IFLA.GSO_IPV4_MAX_SIZE, 'gsoIpv4MaxSize');
+  number(IFLA.GRO_MAX_SIZE, 'groMaxSize');
+  number(IFLA.GRO_IPV4_MAX_SIZE, 'groIpv4MaxSize');
   if (changes.bridge !== undefined) {
     attributes.push(
       nestedAttribute(IFLA.LINKINFO, [
@@ -243,7 +255,17 @@ function dataAttributes(spec: LinkSpec, resolved: Resolved): Attribute[] {
     case 'dummy':
     case 'ifb':
       return [];
+    default:
+      return unknownKind(spec);
   }
+}
+
+/** Types forbid it; plain JavaScript does not. */
+function unknownKind(spec: never): never {
+  const { kind } = spec as LinkSpec;
+  throw new ArgumentError(`links of kind '${kind}' cannot be made`, {
+    hint: 'There are: veth, bridge, vlan, macvlan, dummy, ifb.',
+  });
 }
 
 /** The one nested attribute with a header of its own in front (drivers/net/veth.c). */
@@ -257,20 +279,20 @@ function peerAttribute(header: Uint8Array, attributes: readonly Attribute[]): At
 
 function optionAttributes(name: string, options: LinkOptions, resolved: Resolved): Attribute[] {
   const attributes = [stringAttribute(IFLA.IFNAME, requireLinkName(name))];
-  const number = (type: number, value: number | undefined): void => {
-    if (value !== undefined) attributes.push(u32Attribute(type, value));
+  const number = (type: number, name: 'mtu' | 'txQueues' | 'rxQueues' | 'txQueueLength' | 'group'): void => {
+    attributes.push(...numberOption(name, 32, type, options[name]));
   };
   if (options.netns !== undefined) {
     attributes.push(u32Attribute(IFLA.NET_NS_FD, resolved.netnsFd(options.netns)));
   }
-  number(IFLA.MTU, options.mtu);
+  number(IFLA.MTU, 'mtu');
   if (options.address !== undefined) {
     attributes.push(bytesAttribute(IFLA.ADDRESS, parseMac(options.address)));
   }
-  number(IFLA.NUM_TX_QUEUES, options.txQueues);
-  number(IFLA.NUM_RX_QUEUES, options.rxQueues);
-  number(IFLA.TXQLEN, options.txQueueLength);
-  number(IFLA.GROUP, options.group);
+  number(IFLA.NUM_TX_QUEUES, 'txQueues');
+  number(IFLA.NUM_RX_QUEUES, 'rxQueues');
+  number(IFLA.TXQLEN, 'txQueueLength');
+  number(IFLA.GROUP, 'group');
   return attributes;
 }
 

@@ -119,7 +119,9 @@ export class Links {
       return this.#finish(spec);
     } catch (error) {
       // Half a link is worse than none: nobody knows that it is there.
-      this.#in(spec.netns, (links) => links.delete(spec.name));
+      this.#in(spec.netns, (links) => {
+        if (links.find(spec.name) !== undefined) links.delete(spec.name);
+      });
       throw error;
     }
   }

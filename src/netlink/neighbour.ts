@@ -1,11 +1,11 @@
 import { formatHardwareAddress, type IpVersion, parseIp, parseMac } from '../address/index.ts';
-import { ArgumentError, CodecError } from '../error.ts';
+import { CodecError } from '../error.ts';
 import { encode } from '../layout/index.ts';
 import { familyOf, ipAttribute, versionOf } from './address.ts';
 import { type Attribute, bytesAttribute, u32Attribute } from './attribute.ts';
 import type { AttributeNames } from './fault.ts';
 import { MESSAGE_HEADER_BYTES, type Message } from './message.ts';
-import { decodeBody, flagNames, ndmsg } from './rtnetlink.ts';
+import { decodeBody, flagNames, ndmsg, numberIn } from './rtnetlink.ts';
 
 /** What is known of an IP address on a link: an ARP or neighbour discovery entry. */
 export interface Neighbour {
@@ -108,12 +108,7 @@ export function encodeNeighbour(
   options: NeighbourOptions,
 ): { readonly header: Uint8Array; readonly attributes: Attribute[] } {
   const { version, bytes } = parseIp(address);
-  const state = STATES[options.state ?? 'permanent'];
-  if (state === undefined) {
-    throw new ArgumentError(`'${options.state}' is not a neighbour state`, {
-      hint: `There are: ${Object.keys(STATES).join(', ')}.`,
-    });
-  }
+  const state = numberIn('neighbour state', STATES, options.state ?? 'permanent');
   const attributes = [bytesAttribute(NDA.DST, bytes)];
   if (hardwareAddress !== undefined) attributes.push(bytesAttribute(NDA.LLADDR, parseMac(hardwareAddress)));
   if (options.managed === true) attributes.push(u32Attribute(NDA.FLAGS_EXT, EXTENDED_FLAGS.managed));

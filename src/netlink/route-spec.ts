@@ -7,6 +7,7 @@ import {
   bytesAttribute,
   encodeAttributes,
   nestedAttribute,
+  numberOption,
   u8Attribute,
   u32Attribute,
 } from './attribute.ts';
@@ -24,7 +25,7 @@ import {
   RTA,
   RTAX,
 } from './route.ts';
-import { rtmsg } from './rtnetlink.ts';
+import { numberIn, rtmsg } from './rtnetlink.ts';
 
 /** A routing table by number or by one of its three fixed names. */
 export type RouteTable = number | 'main' | 'local' | 'default';
@@ -70,6 +71,9 @@ export interface NextHopSpec {
   readonly onLink?: boolean;
 }
 
+/** `ICMPV6_ROUTER_PREF_` (linux/icmpv6.h). */
+const PREFERENCES = { medium: 0, high: 1, low: 3 } as const;
+
 const TABLES = { default: 253, main: 254, local: 255 } as const;
 /** `RT_TABLE_COMPAT`: in the header's one byte, for numbers that need the attribute. */
 const TABLE_COMPAT = 252;
@@ -100,16 +104,16 @@ export function encodeRoute(
     const source = sameVersion(spec.preferredSource, version, 'preferred source');
     attributes.push(bytesAttribute(RTA.PREFSRC, source));
   }
-  if (spec.metric !== undefined) attributes.push(u32Attribute(RTA.PRIORITY, spec.metric));
+  attributes.push(...numberOption('metric', 32, RTA.PRIORITY, spec.metric));
   attributes.push(...hopAttributes(spec, version, linkIndex));
   const metrics = metricAttributes(spec.metrics ?? {});
   if (metrics.length > 0) attributes.push(nestedAttribute(RTA.METRICS, metrics));
   if (spec.preference !== undefined) {
-    attributes.push(u8Attribute(RTA.PREF, { medium: 0, high: 1, low: 3 }[spec.preference]));
+    attributes.push(u8Attribute(RTA.PREF, numberIn('router preference', PREFERENCES, spec.preference)));
   }
   // When deleting, what is left out matches everything.
   const making = purpose === 'make';
-  const type = numberOf('route type', ROUTE_TYPES, spec.type ?? (making ? 'unicast' : 'unspecified'));
+  const type = numberIn('route type', ROUTE_TYPES, spec.type ?? (making ? 'unicast' : 'unspecified'));
   const protocol = spec.protocol ?? (making ? 'static' : 'unspecified');
   const header = encode(rtmsg, {
     family: familyOf(version),
@@ -117,7 +121,7 @@ export function encodeRoute(
     sourceLength: from?.length ?? 0,
     tos: spec.tos ?? 0,
     table: table < 256 ? table : TABLE_COMPAT,
-    protocol: numberOf('route protocol', ROUTE_PROTOCOLS, protocol),
+    protocol: numberIn('route protocol', ROUTE_PROTOCOLS, protocol),
     scope: making || spec.scope !== undefined ? scopeOf(spec, version, type) : SCOPE_NOWHERE,
     type,
     flags: spec.onLink === true ? NEXT_HOP_FLAGS.onlink : 0,
@@ -130,17 +134,6 @@ export function tableNumber(table: RouteTable): number {
   if (!Number.isInteger(number) || number < 1 || number >= 2 ** 32) {
     throw new ArgumentError(`'${table}' is not a routing table`, {
       hint: 'A table is a number from 1, or main, local or default.',
-    });
-  }
-  return number;
-}
-
-/** The number of a name, or of one as in `protocol-99`. */
-export function numberOf(what: string, table: Readonly<Record<string, number>>, name: string): number {
-  const number = table[name] ?? Number(/^[a-z]+-(\d{1,3})$/.exec(name)?.[1] ?? Number.NaN);
-  if (!(number <= 255)) {
-    throw new ArgumentError(`'${name}' is not a ${what}`, {
-      hint: `There are: ${Object.keys(table).join(', ')}.`,
     });
   }
   return number;
@@ -207,8 +200,7 @@ function encodeHop(hop: NextHopSpec, version: IpVersion, linkIndex: (ref: LinkRe
 function metricAttributes(metrics: RouteMetrics): Attribute[] {
   const attributes: Attribute[] = [];
   for (const [name, type] of Object.entries(METRICS)) {
-    const value = metrics[name as NumericMetric];
-    if (value !== undefined) attributes.push(u32Attribute(type, value));
+    attributes.push(...numberOption(name, 32, type, metrics[name as NumericMetric]));
   }
   if (metrics.mtuLocked === true) attributes.push(u32Attribute(RTAX.LOCK, 1 << RTAX.MTU));
   if (metrics.quickAck !== undefined) {

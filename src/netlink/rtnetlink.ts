@@ -1,4 +1,4 @@
-import { CodecError } from '../error.ts';
+import { ArgumentError, CodecError } from '../error.ts';
 import { codecOf, i32, type Layout, struct, u8, u16, u32 } from '../layout/index.ts';
 import { Attributes, align4 } from './attribute.ts';
 import { MESSAGE_HEADER_BYTES, type Message } from './message.ts';
@@ -143,7 +143,7 @@ export function flagNames<Name extends string>(bits: number, table: Readonly<Rec
   return names;
 }
 
-/** The name of a number in a table, or as in `proto-99` where it has none. */
+/** The name of a number in a table, or as in `protocol-99` where it has none. */
 export function nameIn<Name extends string, Prefix extends string>(
   table: Readonly<Record<Name, number>>,
   value: number,
@@ -151,4 +151,19 @@ export function nameIn<Name extends string, Prefix extends string>(
 ): Name | `${Prefix}-${number}` {
   for (const name in table) if (table[name] === value) return name;
   return `${prefix}-${value}`;
+}
+
+/**
+ * The number of a name in a table, or of one as in `protocol-99`: the inverse of {@link nameIn}.
+ *
+ * @param what What the name is of, for the message when there is no such name.
+ */
+export function numberIn(what: string, table: Readonly<Record<string, number>>, name: string): number {
+  const number = Object.hasOwn(table, name) ? table[name]! : Number(/^[a-z]+-(\d{1,3})$/.exec(name)?.[1]);
+  if (!(number <= 0xffff)) {
+    throw new ArgumentError(`'${name}' is not a ${what}`, {
+      hint: `There are: ${Object.keys(table).join(', ')}.`,
+    });
+  }
+  return number;
 }

@@ -6,6 +6,7 @@ import {
   type Attribute,
   type Attributes,
   bytesAttribute,
+  numberOption,
   stringAttribute,
   u8Attribute,
   u32Attribute,
@@ -14,8 +15,8 @@ import type { AttributeNames } from './fault.ts';
 import { requireLinkName } from './link-spec.ts';
 import { MESSAGE_HEADER_BYTES, type Message } from './message.ts';
 import { ROUTE_PROTOCOLS, type RouteProtocol } from './route.ts';
-import { numberOf, type RouteTable, tableNumber } from './route-spec.ts';
-import { decodeBody, fibRuleHeader, nameIn } from './rtnetlink.ts';
+import { type RouteTable, tableNumber } from './route-spec.ts';
+import { decodeBody, fibRuleHeader, nameIn, numberIn } from './rtnetlink.ts';
 
 /** A rule of the routing policy: which packets look into which table. */
 export interface Rule {
@@ -38,11 +39,11 @@ export interface Rule {
   /** Interface names: a rule may wait for one that does not exist yet. */
   readonly iif: string | undefined;
   readonly oif: string | undefined;
-  readonly uids: Range | undefined;
+  readonly uids: RuleRange | undefined;
   /** As in 17 for UDP. */
   readonly ipProtocol: number | undefined;
-  readonly sourcePorts: Range | undefined;
-  readonly destinationPorts: Range | undefined;
+  readonly sourcePorts: RuleRange | undefined;
+  readonly destinationPorts: RuleRange | undefined;
   readonly tos: number;
   /** Routes with a prefix of up to that length do not count. */
   readonly suppressPrefixLength: number | undefined;
@@ -53,7 +54,7 @@ export interface Rule {
 }
 
 /** From `start` to `end`, both included. */
-export interface Range {
+export interface RuleRange {
   readonly start: number;
   readonly end: number;
 }
@@ -76,10 +77,10 @@ export interface RuleSpec {
   readonly fwmask?: number;
   readonly iif?: string;
   readonly oif?: string;
-  readonly uids?: Range;
+  readonly uids?: RuleRange;
   readonly ipProtocol?: number;
-  readonly sourcePorts?: Range;
-  readonly destinationPorts?: Range;
+  readonly sourcePorts?: RuleRange;
+  readonly destinationPorts?: RuleRange;
   readonly tos?: number;
   readonly suppressPrefixLength?: number;
   /** Default is `static`. */
@@ -167,31 +168,34 @@ export function encodeRule(
   }
   const making = purpose === 'make';
   const attributes: Attribute[] = [];
-  const number = (type: number, value: number | undefined): void => {
-    if (value !== undefined) attributes.push(u32Attribute(type, value));
+  const number = (
+    type: number,
+    name: 'priority' | 'goto' | 'fwmark' | 'fwmask' | 'suppressPrefixLength',
+  ): void => {
+    attributes.push(...numberOption(name, 32, type, spec[name]));
   };
   if (from !== undefined) attributes.push(bytesAttribute(FRA.SRC, from.bytes));
   if (to !== undefined) attributes.push(bytesAttribute(FRA.DST, to.bytes));
-  number(FRA.PRIORITY, spec.priority);
-  number(FRA.GOTO, spec.goto);
-  number(FRA.FWMARK, spec.fwmark);
-  number(FRA.FWMASK, spec.fwmask);
+  number(FRA.PRIORITY, 'priority');
+  number(FRA.GOTO, 'goto');
+  number(FRA.FWMARK, 'fwmark');
+  number(FRA.FWMASK, 'fwmask');
   if (spec.iif !== undefined) attributes.push(stringAttribute(FRA.IIFNAME, requireLinkName(spec.iif)));
   if (spec.oif !== undefined) attributes.push(stringAttribute(FRA.OIFNAME, requireLinkName(spec.oif)));
   if (spec.uids !== undefined) attributes.push(rangeAttribute(FRA.UID_RANGE, spec.uids, 32));
-  if (spec.ipProtocol !== undefined) attributes.push(u8Attribute(FRA.IP_PROTO, spec.ipProtocol));
+  attributes.push(...numberOption('ipProtocol', 8, FRA.IP_PROTO, spec.ipProtocol));
   if (spec.sourcePorts !== undefined) attributes.push(rangeAttribute(FRA.SPORT_RANGE, spec.sourcePorts, 16));
   if (spec.destinationPorts !== undefined) {
     attributes.push(rangeAttribute(FRA.DPORT_RANGE, spec.destinationPorts, 16));
   }
-  number(FRA.SUPPRESS_PREFIXLEN, spec.suppressPrefixLength);
+  number(FRA.SUPPRESS_PREFIXLEN, 'suppressPrefixLength');
   const action = spec.action ?? (making || spec.table !== undefined ? 'table' : undefined);
   // When deleting, what is left out matches everything.
   const table = spec.table ?? (making && action === 'table' ? 'main' : undefined);
   if (table !== undefined) attributes.push(u32Attribute(FRA.TABLE, tableNumber(table)));
   const protocol = spec.protocol ?? (making ? 'static' : undefined);
   if (protocol !== undefined) {
-    attributes.push(u8Attribute(FRA.PROTOCOL, numberOf('protocol', ROUTE_PROTOCOLS, protocol)));
+    attributes.push(u8Attribute(FRA.PROTOCOL, numberIn('protocol', ROUTE_PROTOCOLS, protocol)));
   }
   const header = encode(fibRuleHeader, {
     family: familyOf(version),
@@ -201,7 +205,7 @@ export function encodeRule(
     table: 0,
     reserved1: 0,
     reserved2: 0,
-    action: action === undefined ? 0 : numberOf('rule action', RULE_ACTIONS, action),
+    action: action === undefined ? 0 : numberIn('rule action', RULE_ACTIONS, action),
     flags: spec.invert === true ? FIB_RULE_INVERT : 0,
   });
   return { header, attributes };
@@ -222,18 +226,18 @@ function prefixText(
 }
 
 /** `struct fib_rule_uid_range`. */
-function range32(attributes: Attributes, type: number): Range | undefined {
+function range32(attributes: Attributes, type: number): RuleRange | undefined {
   const view = attributes.struct(type, 8);
   return view && { start: view.getUint32(0, true), end: view.getUint32(4, true) };
 }
 
 /** `struct fib_rule_port_range`, in host order. */
-function range16(attributes: Attributes, type: number): Range | undefined {
+function range16(attributes: Attributes, type: number): RuleRange | undefined {
   const view = attributes.struct(type, 4);
   return view && { start: view.getUint16(0, true), end: view.getUint16(2, true) };
 }
 
-function rangeAttribute(type: number, { start, end }: Range, bits: 16 | 32): Attribute {
+function rangeAttribute(type: number, { start, end }: RuleRange, bits: 16 | 32): Attribute {
   const valid = (value: number): boolean => Number.isInteger(value) && value >= 0 && value < 2 ** bits;
   if (!valid(start) || !valid(end) || start > end) {
     throw new ArgumentError(`${start} to ${end} is not a range of numbers from 0 to ${2 ** bits - 1}`);

@@ -3,7 +3,7 @@ import type { AttachedXdp, XdpMode } from './link.ts';
 import { IFLA, IFLA_XDP, linkAttributeNames } from './link-attributes.ts';
 import { type LinkRef, linkHeader } from './link-spec.ts';
 import type { Links } from './links.ts';
-import { RTM } from './rtnetlink.ts';
+import { numberIn, RTM } from './rtnetlink.ts';
 import type { NetlinkSocket } from './socket.ts';
 
 /** `XDP_FLAGS_` (linux/if_link.h). */
@@ -59,7 +59,7 @@ export class XdpAttachments {
 
   #set(doing: string, link: LinkRef, programFd: number, options: XdpAttachOptions): void {
     const { mode, expectedFd } = options;
-    let flags = MODE_FLAGS[mode];
+    let flags = numberIn('XDP mode', MODE_FLAGS, mode);
     const xdp: Attribute[] = [i32Attribute(IFLA_XDP.FD, programFd)];
     if (expectedFd !== undefined) {
       flags |= XDP_FLAGS.REPLACE;
