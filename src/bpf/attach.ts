@@ -108,7 +108,7 @@ export function attachXdp(program: Program, options: AttachOptions): XdpAttachme
     const net = new Netlink();
     try {
       const link = net.links.get(options.interface);
-      for (const occupant of occupantsOf(link)) {
+      for (const occupant of settledOccupants(net, link)) {
         if (!replace) throw new OccupiedError(link, occupant);
         evict(net, link, occupant);
       }
@@ -265,6 +265,27 @@ const WORDS: Readonly<Record<number, (mode: XdpMode) => string>> = {
       ? 'the card does not run XDP programs itself'
       : `the driver does not support XDP in ${mode} mode`,
 };
+
+/** How long the kernel may take to let go of a link whose last pin was removed, in ms, and how often to look. */
+const RELEASE_TIME = 200;
+const RELEASE_STEP = 5;
+
+/**
+ * Who is on the interface and stays.
+ *
+ * A link whose last pin was removed loses its id at once but its program only a moment later, from a work queue, and
+ * looks like a program put there over netlink meanwhile.
+ */
+function settledOccupants(net: Netlink, link: Link): Occupant[] {
+  let occupants = occupantsOf(link);
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  for (let waited = 0; waited < RELEASE_TIME; waited += RELEASE_STEP) {
+    if (occupants.every((occupant) => occupant.linkId !== undefined)) break;
+    Atomics.wait(pause, 0, 0, RELEASE_STEP);
+    occupants = occupantsOf(net.links.get(link.index));
+  }
+  return occupants;
+}
 
 function occupantsOf(link: Link): Occupant[] {
   return link.xdp.map(({ mode, programId }) => {
