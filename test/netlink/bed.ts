@@ -1,7 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { after } from 'node:test';
 import { Netlink } from '../../src/netlink/index.ts';
-import { Netns } from '../../src/sys/index.ts';
+import { Netns, requireNoLeaks, takeStock } from '../../src/sys/index.ts';
+
+// Every file that uses a bed ends with a look at what it has not given back.
+const before = takeStock();
+after(() => requireNoLeaks(before));
 
 /** A network namespace of its own for a test, and iproute2 in it as the independent witness. */
 export class Bed implements Disposable {

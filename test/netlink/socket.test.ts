@@ -120,7 +120,7 @@ describe('a netlink socket', () => {
     using bed = new Bed();
     const stable = Array.from({ length: 60 }, (_, i) => `bwbr${i}`);
     for (const name of stable) bed.net.links.create({ kind: 'bridge', name });
-    const commands = Array.from({ length: 25 }, () => 'link add bwx type bridge\nlink del bwx\n').join('');
+    const commands = Array.from({ length: 10 }, () => 'link add bwx type bridge\nlink del bwx\n').join('');
     const child = bed.netns.run(() => spawn('ip', ['-batch', '-'], { stdio: ['pipe', 'ignore', 'inherit'] }));
     const ended = once(child, 'exit');
     child.stdin.end(commands);
