@@ -21,7 +21,7 @@ import {
   type Resolved,
 } from './link-spec.ts';
 import { type Message, NLM_F } from './message.ts';
-import { RTM } from './rtnetlink.ts';
+import { decodeBody, ifinfomsg, RTM } from './rtnetlink.ts';
 import { NetlinkSocket } from './socket.ts';
 
 /** Which links to list; without any, all of them. */
@@ -97,7 +97,7 @@ export class Links {
   index(ref: LinkRef): number {
     if (typeof ref === 'number') return requireIndex(ref);
     const message = this.#query(ref, [u32Attribute(IFLA.EXT_MASK, SKIP_STATS)]);
-    return message === undefined ? this.#unknown(ref) : decodeLink(message).index;
+    return message === undefined ? this.#unknown(ref) : decodeBody(ifinfomsg, message).header.index;
   }
 
   /** Makes a link and returns it; of a veth pair, the first end. */

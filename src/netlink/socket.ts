@@ -56,7 +56,7 @@ const SIOCGSKNS = 0x894c;
 
 const FIRST_BUFFER_BYTES = 64 * 1024;
 const RECEIVE_QUEUE_BYTES = 1024 * 1024;
-/** The kernel answers before `send` returns; a second is for what nobody has thought of. */
+/** The kernel answers before `send` returns; the time is for what nobody has thought of, in place of a hang. */
 const ANSWER_TIMEOUT_SECONDS = 5;
 const DUMP_ATTEMPTS = 10;
 
