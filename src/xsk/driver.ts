@@ -1,6 +1,7 @@
-import { Errno, type Fd, Poller, Readiness, SYS, SystemError } from '../sys/index.ts';
+import { Errno, type Fd, Readiness, SYS, SystemError } from '../sys/index.ts';
 import { native } from '../sys/native.ts';
 import { InterfaceGoneError } from './error.ts';
+import { type OwnPoller, watchAll } from './readable.ts';
 
 /**
  * Who asks for packets, and when.
@@ -105,7 +106,7 @@ function spinSlice(driven: Driven): void {
 
 function driveByEvents(driven: Driven, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
-    const pollers: Poller[] = [];
+    let pollers: readonly OwnPoller[] = [];
     let ended = false;
     let again: NodeJS.Immediate | undefined;
     let later: NodeJS.Timeout | undefined;
@@ -155,7 +156,7 @@ function driveByEvents(driven: Driven, signal: AbortSignal | undefined): Promise
     if (signal?.aborted) return end();
     signal?.addEventListener('abort', onAbort);
     try {
-      for (const fd of driven.fds) pollers.push(new Poller(fd, Readiness.readable, onReady));
+      pollers = watchAll(driven.fds, Readiness.readable, onReady);
       // What came before the pollers did.
       schedule();
     } catch (error) {

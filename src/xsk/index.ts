@@ -28,6 +28,7 @@ export {
   type XskSocketOptions,
 } from './socket.ts';
 export type { XskStatistics } from './statistics.ts';
+export { completeChecksum, TxMetadata, type TxRequest } from './tx-metadata.ts';
 export { DescriptorOption } from './uapi.ts';
 export { type PageKind, Umem, type UmemHandle, type UmemOptions } from './umem.ts';
 export { adoptQueue, startWorkers, type WorkerOptions, type WorkerQueue, type Workers } from './worker.ts';

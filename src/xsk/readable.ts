@@ -4,7 +4,7 @@ import { InterfaceGoneError } from './error.ts';
 /** Waits on the event loop until one of several sockets has something to receive. */
 export class Readable implements Disposable {
   readonly #judge: () => Error | undefined;
-  readonly #pollers: readonly Poller[];
+  readonly #pollers: readonly OwnPoller[];
   #waiting: (() => void)[] = [];
   #fault: Error | undefined;
   #closed = false;
@@ -20,14 +20,7 @@ export class Readable implements Disposable {
     judge: () => Error | undefined = () => new InterfaceGoneError(name),
   ) {
     this.#judge = judge;
-    const pollers: Poller[] = [];
-    this.#pollers = pollers;
-    try {
-      for (const fd of fds) pollers.push(new Poller(fd, 0, (events) => this.#onReady(events)));
-    } catch (error) {
-      for (const poller of pollers) poller.close();
-      throw error;
-    }
+    this.#pollers = watchAll(fds, 0, (events) => this.#onReady(events));
   }
 
   /**
@@ -73,4 +66,40 @@ export class Readable implements Disposable {
     for (const poller of this.#pollers) poller.watch(0);
     for (const wake of this.#waiting.splice(0)) wake();
   }
+}
+
+/** A poller with a descriptor of its own, for libuv allows one each. */
+export interface OwnPoller {
+  watch(events: number): void;
+  close(): void;
+}
+
+/** Watches duplicates of `fds`. They hold what they were made of open, so they are to be closed with it. */
+export function watchAll(
+  fds: readonly Fd[],
+  events: number,
+  callback: (events: number) => void,
+): OwnPoller[] {
+  const watching: OwnPoller[] = [];
+  try {
+    for (const fd of fds) {
+      const own = fd.duplicate();
+      let poller: Poller;
+      try {
+        poller = new Poller(own, events, callback);
+      } catch (error) {
+        own.close();
+        throw error;
+      }
+      const close = (): void => {
+        poller.close();
+        own.close();
+      };
+      watching.push({ watch: (wanted) => poller.watch(wanted), close });
+    }
+  } catch (error) {
+    for (const one of watching) one.close();
+    throw error;
+  }
+  return watching;
 }

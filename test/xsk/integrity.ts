@@ -75,6 +75,11 @@ export class Track implements AsyncDisposable {
     return this.#sent;
   }
 
+  /** Frames that are not waited for. */
+  get lost(): number {
+    return this.#lost;
+  }
+
   get returned(): number {
     return this.#returned;
   }
