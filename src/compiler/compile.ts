@@ -98,6 +98,7 @@ class Lines {
   readonly #sources: Sources;
   readonly #options: CompileOptions;
   readonly #memo = new Map<number, SourceLine>();
+  readonly #starts = new Map<string, number[]>();
 
   constructor(program: XdpProgram, sources: Sources, options: CompileOptions) {
     this.#program = program;
@@ -122,15 +123,31 @@ class Lines {
     return new CompileError(this.#program.name, source, caret, fault.message, fault.instead);
   }
 
+  /** Where each line of a text begins. */
+  #startsOf(text: string): readonly number[] {
+    let starts = this.#starts.get(text);
+    if (starts === undefined) {
+      starts = [0];
+      for (let i = text.indexOf('\n'); i >= 0; i = text.indexOf('\n', i + 1)) starts.push(i + 1);
+      this.#starts.set(text, starts);
+    }
+    return starts;
+  }
+
   #place(at: number): Location {
     const fn: ParsedFunction = this.#sources.of(Math.max(0, at));
     const position = Math.max(0, at - fn.base);
-    const before = fn.text.slice(0, position);
-    const line = before.split('\n').length;
-    const column = position - (before.lastIndexOf('\n') + 1);
+    const starts = this.#startsOf(fn.text);
+    let line = 1;
+    for (let high = starts.length; line < high; ) {
+      const middle = (line + high + 1) >> 1;
+      if (starts[middle - 1]! <= position) line = middle;
+      else high = middle - 1;
+    }
+    const column = position - starts[line - 1]!;
     const located = this.#options.locate?.(this.#program, fn.text, line, column);
     if (located !== undefined) return located;
-    const text = fn.text.split('\n')[line - 1] ?? '';
+    const text = fn.text.slice(starts[line - 1], starts[line]).trimEnd();
     return { file: fn.name, line, column: column + 1, text };
   }
 }

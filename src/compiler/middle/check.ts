@@ -12,6 +12,7 @@ const MOST_TRIPS = 33_000n;
  */
 export function checkExactness(graph: Graph, ranges: Ranges): void {
   for (const loop of graph.loops) {
+    if (ranges.isDead(loop.header) || ranges.isDead(loop.latch)) continue;
     if (loop.trips === undefined) {
       throw new Fault(
         loop.at,
@@ -28,6 +29,7 @@ export function checkExactness(graph: Graph, ranges: Ranges): void {
     }
   }
   for (const block of graph.order) {
+    if (ranges.isDead(block)) continue;
     for (const node of [...block.phis, ...block.nodes]) check(node, ranges);
   }
 }

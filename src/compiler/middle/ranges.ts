@@ -48,6 +48,8 @@ export class Ranges {
   readonly #facts = new Map<Block, Map<Node, Range>>();
   /** The nearest dominator, itself included, that has facts. */
   readonly #known = new Set<Node>();
+  /** Blocks that no packet reaches, as far as ranges show. */
+  readonly #dead = new Set<Block>();
   /** Bounds on loop variables from the number of iterations. */
   readonly #bounds = new Map<Node, Range>();
 
@@ -57,11 +59,9 @@ export class Ranges {
       for (const node of block.nodes) if (node.op === 'const') this.#known.add(node);
     this.#iterate(true);
     this.#iterate(false);
-    this.#iterate(false);
     if (graph.loops.length > 0) {
       for (let round = 0; round < 3; round++) {
         for (const loop of [...graph.loops].reverse()) this.#bound(loop);
-        this.#iterate(false);
         this.#iterate(false);
       }
     }
@@ -84,10 +84,15 @@ export class Ranges {
 
   #iterate(widen: boolean): void {
     const { order } = this.#graph;
-    const limit = widen ? 12 : 1;
+    const limit = widen ? 40 : 4;
     for (let round = 0; round < limit; round++) {
       let changed = false;
       for (const block of order) {
+        if (this.#isDead(block)) {
+          this.#dead.add(block);
+          continue;
+        }
+        if (this.#dead.delete(block)) changed = true;
         this.#learn(block);
         for (const phi of block.phis) {
           if (
@@ -98,7 +103,7 @@ export class Ranges {
         }
         for (const node of block.nodes) {
           if (node.type === 'void' || node.op === 'const') continue;
-          if (this.#visit(node, this.#transfer(node), widen, widen && round >= 8)) changed = true;
+          if (this.#visit(node, this.#transfer(node), widen, widen && round >= 24)) changed = true;
         }
       }
       if (!changed) return;
@@ -131,8 +136,8 @@ export class Ranges {
     if (growing) {
       if (node.lo < lo) lo = node.lo;
       if (node.hi > hi) hi = node.hi;
-      if (widen && lo < node.lo) lo = -EDGE;
-      if (widen && hi > node.hi) hi = EDGE;
+      if (widen && lo < node.lo) lo = -stepBeyond(-lo);
+      if (widen && hi > node.hi) hi = stepBeyond(hi);
     } else {
       if (node.lo > lo) lo = node.lo;
       if (node.hi < hi) hi = node.hi;
@@ -149,6 +154,7 @@ export class Ranges {
     let hi: bigint | undefined;
     phi.args.forEach((arg, i) => {
       if (!this.#known.has(arg) && arg.op !== 'const') return;
+      if (this.#dead.has(phi.block.preds[i]!)) return;
       const range = this.at(arg, phi.block.preds[i]!);
       if (lo === undefined || range.lo < lo) lo = range.lo;
       if (hi === undefined || range.hi > hi) hi = range.hi;
@@ -160,6 +166,24 @@ export class Ranges {
       if (bound.hi < hi) hi = bound.hi;
     }
     return lo <= hi ? { lo, hi } : { lo: hi, hi: lo };
+  }
+
+  /** Whether ranges show that no packet gets here. */
+  isDead(block: Block): boolean {
+    return this.#dead.has(block);
+  }
+
+  /** Back edges do not bring a block to life. */
+  #isDead(block: Block): boolean {
+    if (block === this.#graph.entry) return false;
+    return block.preds.every((pred) => {
+      if (pred.order >= block.order || this.#dead.has(pred)) return true;
+      const { term } = pred;
+      if (term.kind !== 'branch' || term.then === term.otherwise) return false;
+      if (term.cond.op !== 'const' && !this.#known.has(term.cond)) return true;
+      const { lo, hi } = this.at(term.cond, pred);
+      return lo === hi && (lo === 1n ? term.otherwise : term.then) === block;
+    });
   }
 
   /** Takes down what the branch that leads to this block says about its operands. */
@@ -342,6 +366,26 @@ export class Ranges {
         return undefined;
     }
   }
+}
+
+/** Where growing ranges rest: a variable that is copied around a loop stops at the width of what it holds. */
+const STEPS = [
+  0n,
+  1n,
+  0xffn,
+  0xffffn,
+  0x7fff_ffffn,
+  0x8000_0000n,
+  0xffff_ffffn,
+  1n << 48n,
+  MAX_SAFE,
+  U64,
+  EDGE,
+];
+
+function stepBeyond(value: bigint): bigint {
+  if (value < 0n) return 0n;
+  return STEPS.find((step) => step >= value) ?? EDGE;
 }
 
 /** What a condition's truth says about the nodes in it. */
