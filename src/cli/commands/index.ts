@@ -5,6 +5,7 @@ import { count } from './count.ts';
 import { doctor } from './doctor.ts';
 import { help } from './help.ts';
 import { lab } from './lab.ts';
+import { send } from './send.ts';
 import { status } from './status.ts';
 
 /** Every command there is. */
@@ -14,5 +15,5 @@ export const barewire: CommandGroup = group({
   description: [
     'Counts, filters, redirects and sends packets with eBPF/XDP and AF_XDP, and builds private networks to try it in.',
   ],
-  commands: [count, doctor, status, lab, compile, help, completion],
+  commands: [count, send, doctor, status, lab, compile, help, completion],
 });
