@@ -26,13 +26,19 @@ describe('addresses', () => {
   it('reads every attribute as ip does', () => {
     using bed = new Bed();
     const { addresses } = bed.net;
+    // Addresses that the kernel makes and tests by itself would change between the two listings.
+    bed.sysctl('ipv6.conf.default.addr_gen_mode', '1');
     bed.veth('bw0', 'bw1');
     addresses.add('bw0', '192.0.2.1/24', { broadcast: '192.0.2.255', label: 'bw0:one', metric: 42 });
     addresses.add('bw0', '192.0.2.9/24');
     addresses.add('bw0', '198.51.100.1/32', { peer: '198.51.100.2', scope: 'link' });
     addresses.add('lo', '127.0.0.5/8');
     addresses.add('bw0', '2001:db8::1/64', { noDad: true, validLifetime: 1000, preferredLifetime: 500 });
-    addresses.add('bw0', '2001:db8:1::1/128', { peer: '2001:db8:1::2', noPrefixRoute: true });
+    addresses.add('bw0', '2001:db8:1::1/128', {
+      peer: '2001:db8:1::2',
+      noDad: true,
+      noPrefixRoute: true,
+    });
 
     const ours = addresses.list();
     const theirs = bed
@@ -44,7 +50,7 @@ describe('addresses', () => {
       assert.ok(address, info.local);
       compare(address, info);
     }
-    assert.ok(theirs.length >= 7);
+    assert.ok(theirs.length >= 6);
     const v4 = addresses.list({ link: 'bw0', version: 4 });
     assert.deepEqual(
       v4.map(({ address, prefixLength, peer }) => `${address}/${prefixLength} ${peer}`).sort(),

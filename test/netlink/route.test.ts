@@ -22,6 +22,8 @@ interface IpRoute {
 
 function prepared(): Bed {
   const bed = new Bed();
+  // Addresses that the kernel makes by itself come with routes of their own, some time later.
+  bed.sysctl('ipv6.conf.default.addr_gen_mode', '1');
   bed.veth('bw0', 'bw1');
   bed.veth('bw2', 'bw3');
   bed.net.addresses.add('bw0', '192.0.2.1/24');
