@@ -7,6 +7,7 @@ import type { Bench, Row } from './row.ts';
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   counter: () => import('./counter.ts'),
   maps: () => import('./maps.ts'),
+  packet: () => import('./packet.ts'),
 };
 
 const names = argv.slice(2).filter((word) => !word.startsWith('-'));

@@ -31,7 +31,7 @@ export function ipv4Text(address: number): string {
 /** The 48-bit number of a MAC address in any form. @throws ArgumentError if it is none. */
 export function macNumber(address: MacAddress): number {
   if (typeof address === 'number') {
-    if (address >= 0 && address <= MAC_BROADCAST && address % 1 === 0) return address;
+    if (address >= 0 && address <= MAC_BROADCAST && Math.floor(address) === address) return address;
     throw new ArgumentError(`a MAC address is a whole number below 2^48, not ${address}`);
   }
   const bytes = typeof address === 'string' ? parseMac(address) : address;

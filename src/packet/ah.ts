@@ -80,13 +80,23 @@ export class AhView extends PacketView {
 
 /** Writes an authentication header with a check value computed elsewhere. @returns the offset behind it. */
 export function emitAh(out: Uint8Array, offset: number, fields: AhFields): number {
+  return writeAh(out, offset, fields, fields.nextHeader);
+}
+
+/** As {@link emitAh}, with what the builder found out. */
+export function writeAh(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<AhFields, 'nextHeader'>,
+  nextHeader: number,
+): number {
   const length = ahLength(fields);
   requireRoom('ah', out, offset, length);
-  requireField('ah nextHeader', fields.nextHeader, 0xff);
+  requireField('ah nextHeader', nextHeader, 0xff);
   requireField('ah icv length / 4', fields.icv.length / 4, 0xff - 1);
   requireField('ah spi', fields.spi, 0xffffffff);
   requireField('ah sequence', fields.sequence, 0xffffffff);
-  out[offset] = fields.nextHeader;
+  out[offset] = nextHeader;
   out[offset + 1] = length / 4 - 2;
   putU16(out, offset + 2, 0);
   putU32(out, offset + 4, fields.spi);

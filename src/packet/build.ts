@@ -1,20 +1,17 @@
 import { ArgumentError } from '../error.ts';
-import { type AhFields, ahLength, emitAh } from './ah.ts';
+import { type AhFields, ahLength, writeAh } from './ah.ts';
 import { ARP_LENGTH, type ArpFields, emitArp } from './arp.ts';
 import { type ChapPacket, emitChap } from './chap.ts';
 import { addressSum4, addressSum6 } from './checksum.ts';
 import { type DnsMessage, emitDns } from './dns.ts';
 import { type EapPacket, emitEap } from './eap.ts';
-import { ETHERNET_LENGTH, type EthernetFields, emitEthernet } from './ethernet.ts';
+import { ETHERNET_LENGTH, type EthernetFields, writeEthernet } from './ethernet.ts';
 import { EtherType, IpProtocol, PppProtocol } from './headers.ts';
-import { emitIcmp, ICMP_LENGTH, type IcmpFields } from './icmp.ts';
-import { emitIcmpv6, ICMPV6_LENGTH, type Icmpv6Fields } from './icmpv6.ts';
-import { emitIpv4, type Ipv4Fields, ipv4Length } from './ipv4.ts';
-import { emitIpv6, IPV6_LENGTH, type Ipv6Fields } from './ipv6.ts';
+import { ICMP_LENGTH, type IcmpFields, writeIcmp } from './icmp.ts';
+import { ICMPV6_LENGTH, type Icmpv6Fields, writeIcmpv6 } from './icmpv6.ts';
+import { type Ipv4Fields, ipv4Length, writeIpv4 } from './ipv4.ts';
+import { IPV6_LENGTH, type Ipv6Fields, writeIpv6 } from './ipv6.ts';
 import {
-  emitIpv6Fragment,
-  emitIpv6OptionsHeader,
-  emitIpv6Routing,
   FRAGMENT_LENGTH,
   type Ipv6FragmentFields,
   type Ipv6OptionsFields,
@@ -22,22 +19,25 @@ import {
   ipv6OptionsHeaderLength,
   ipv6RoutingLength,
   RoutingType,
+  writeIpv6Fragment,
+  writeIpv6OptionsHeader,
+  writeIpv6Routing,
 } from './ipv6-extension.ts';
 import { emitNdp, type NdpMessage, ndpLength } from './ndp.ts';
 import { emitPap, type PapPacket } from './pap.ts';
 import {
-  emitPpp,
-  emitPppControl,
   PPP_LENGTH,
   type PppControlFields,
   type PppFields,
   pppControlLength,
+  writePpp,
+  writePppControl,
 } from './ppp.ts';
-import { emitPppoe, type PppoeFields, pppoeLength } from './pppoe.ts';
-import { emitTcp, type TcpFields, tcpLength } from './tcp.ts';
-import { emitUdp, UDP_LENGTH, type UdpFields } from './udp.ts';
+import { type PppoeFields, pppoeLength, writePppoe } from './pppoe.ts';
+import { type TcpFields, tcpLength, writeTcp } from './tcp.ts';
+import { UDP_LENGTH, type UdpFields, writeUdp } from './udp.ts';
 import { requireRoom } from './view.ts';
-import { emitVlan, VLAN_LENGTH, type VlanFields } from './vlan.ts';
+import { VLAN_LENGTH, type VlanFields, writeVlan } from './vlan.ts';
 
 /** What the builder fills in by itself, from the layers around. */
 type Payload = 'payload' | 'payloadLength';
@@ -110,9 +110,17 @@ interface Plan {
 const SCRATCH = new Uint8Array(0xffff);
 
 function planOf(layers: readonly PacketLayer[]): Plan {
-  const encoded = layers.map(encode);
-  const lengths = layers.map((layer, i) => encoded[i]?.length ?? headerLength(layer));
-  return { layers, encoded, lengths, length: lengths.reduce((sum, length) => sum + length, 0) };
+  const encoded: (Uint8Array | undefined)[] = [];
+  const lengths: number[] = [];
+  let length = 0;
+  for (const layer of layers) {
+    const bytes = encode(layer);
+    const size = bytes === undefined ? headerLength(layer) : bytes.length;
+    encoded.push(bytes);
+    lengths.push(size);
+    length += size;
+  }
+  return { layers, encoded, lengths, length };
 }
 
 function encode(layer: PacketLayer): Uint8Array | undefined {
@@ -200,67 +208,59 @@ function emitLayer(
   if (layer instanceof Uint8Array) return;
   switch (layer.layer) {
     case 'eth':
-    case 'vlan': {
-      const etherType = layer.etherType ?? etherTypeOf(layers, index);
-      if (layer.layer === 'eth') emitEthernet(out, at, { ...layer, etherType });
-      else emitVlan(out, at, { ...layer, etherType });
+      writeEthernet(out, at, layer, layer.etherType ?? etherTypeOf(layers, index));
       return;
-    }
+    case 'vlan':
+      writeVlan(out, at, layer, layer.etherType ?? etherTypeOf(layers, index));
+      return;
     case 'arp':
       emitArp(out, at, layer);
       return;
     case 'ipv4':
-      emitIpv4(out, at, { ...layer, protocol: layer.protocol ?? protocolOf(layers, index), payloadLength });
+      writeIpv4(out, at, layer, layer.protocol ?? protocolOf(layers, index), payloadLength);
       return;
     case 'ipv6':
-      emitIpv6(out, at, {
-        ...layer,
-        nextHeader: layer.nextHeader ?? protocolOf(layers, index),
-        payloadLength,
-      });
+      writeIpv6(out, at, layer, layer.nextHeader ?? protocolOf(layers, index), payloadLength);
       return;
     case 'hopByHop':
     case 'destinationOptions':
-      emitIpv6OptionsHeader(out, at, {
-        ...layer,
-        nextHeader: layer.nextHeader ?? protocolOf(layers, index),
-      });
+      writeIpv6OptionsHeader(out, at, layer, layer.nextHeader ?? protocolOf(layers, index));
       return;
     case 'routing':
-      emitIpv6Routing(out, at, { ...layer, nextHeader: layer.nextHeader ?? protocolOf(layers, index) });
+      writeIpv6Routing(out, at, layer, layer.nextHeader ?? protocolOf(layers, index));
       return;
     case 'fragment':
-      emitIpv6Fragment(out, at, { ...layer, nextHeader: layer.nextHeader ?? protocolOf(layers, index) });
+      writeIpv6Fragment(out, at, layer, layer.nextHeader ?? protocolOf(layers, index));
       return;
     case 'ah':
-      emitAh(out, at, { ...layer, nextHeader: layer.nextHeader ?? protocolOf(layers, index) });
+      writeAh(out, at, layer, layer.nextHeader ?? protocolOf(layers, index));
       return;
     case 'icmp':
-      emitIcmp(out, at, { ...layer, payloadLength });
+      writeIcmp(out, at, layer, payloadLength);
       return;
     case 'icmpv6':
-      emitIcmpv6(out, at, { ...layer, ...sumOf(layer, layers, index), payloadLength });
+      writeIcmpv6(out, at, layer, payloadLength, sumFor(layer, layers, index));
       return;
     case 'ndp':
       emitNdp(out, at, layer.message, addressSumOf(layers, index));
       return;
     case 'udp':
-      emitUdp(out, at, { ...layer, ...sumOf(layer, layers, index), payloadLength });
+      writeUdp(out, at, layer, payloadLength, sumFor(layer, layers, index));
       return;
     case 'tcp':
-      emitTcp(out, at, { ...layer, ...sumOf(layer, layers, index), payloadLength });
+      writeTcp(out, at, layer, payloadLength, sumFor(layer, layers, index));
       return;
     case 'pppoe':
-      emitPppoe(out, at, { ...layer, payloadLength });
+      writePppoe(out, at, layer, payloadLength);
       return;
     case 'ppp':
-      emitPpp(out, at, { ...layer, protocol: layer.protocol ?? pppProtocolOf(layers, index) });
+      writePpp(out, at, layer.protocol ?? pppProtocolOf(layers, index));
       return;
     case 'lcp':
     case 'ipcp':
     case 'ipv6cp':
     case 'ccp':
-      emitPppControl(out, at, { ...layer, payloadLength });
+      writePppControl(out, at, layer, payloadLength);
       return;
   }
 }
@@ -327,14 +327,13 @@ function unknownNext(field: string, next: string): ArgumentError {
   });
 }
 
-/** The address sum, unless the layer has its own or needs none. */
-function sumOf(
+/** The address sum for a checksum, unless the layer has its own or needs none. */
+function sumFor(
   layer: { readonly checksum?: number; readonly addressSum?: number },
   layers: readonly PacketLayer[],
   index: number,
-): { addressSum?: number } {
-  if (layer.checksum !== undefined || layer.addressSum !== undefined) return {};
-  return { addressSum: addressSumOf(layers, index) };
+): number | undefined {
+  return layer.checksum === undefined ? (layer.addressSum ?? addressSumOf(layers, index)) : undefined;
 }
 
 /** Of the innermost IP header around layer `index`. */

@@ -66,10 +66,20 @@ export class EthernetView extends PacketView {
 
 /** Writes an Ethernet header. @returns the offset behind it. */
 export function emitEthernet(out: Uint8Array, offset: number, fields: EthernetFields): number {
+  return writeEthernet(out, offset, fields, fields.etherType);
+}
+
+/** As {@link emitEthernet}, with what the builder found out. */
+export function writeEthernet(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<EthernetFields, 'etherType'>,
+  etherType: number,
+): number {
   requireRoom('ethernet', out, offset, ETHERNET_LENGTH);
-  requireField('ethernet etherType', fields.etherType, 0xffff);
+  requireField('ethernet etherType', etherType, 0xffff);
   putMac(out, offset, fields.destination);
   putMac(out, offset + 6, fields.source);
-  putU16(out, offset + 12, fields.etherType);
+  putU16(out, offset + 12, etherType);
   return offset + ETHERNET_LENGTH;
 }

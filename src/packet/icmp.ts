@@ -134,10 +134,21 @@ export class IcmpView extends PacketView {
 
 /** Writes an ICMP message, and the payload if one is given. @returns the offset behind what was written. */
 export function emitIcmp(out: Uint8Array, offset: number, fields: IcmpFields): number {
+  const payloadLength = emitPayload('icmp', out, offset, ICMP_LENGTH, fields);
+  const end = writeIcmp(out, offset, fields, payloadLength);
+  return fields.payload === undefined ? end : end + payloadLength;
+}
+
+/** As {@link emitIcmp}, without the payload, which is in place. @returns the end of the header. */
+export function writeIcmp(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<IcmpFields, keyof PayloadFields>,
+  payloadLength: number,
+): number {
   const { type, code = 0, identifier = 0, sequence = 0 } = fields;
   requireRoom('icmp', out, offset, ICMP_LENGTH);
   const start = offset + ICMP_LENGTH;
-  const payloadLength = emitPayload('icmp', out, start, fields);
   requireField('icmp type', type, 0xff);
   requireField('icmp code', code, 0xff);
   requireField('icmp identifier', identifier, 0xffff);
@@ -163,5 +174,5 @@ export function emitIcmp(out: Uint8Array, offset: number, fields: IcmpFields): n
     requireField('icmp checksum', fields.checksum, 0xffff);
     putU16(out, offset + 2, fields.checksum);
   }
-  return fields.payload === undefined ? start : start + fields.payload.length;
+  return start;
 }

@@ -123,10 +123,22 @@ export class Icmpv6View extends PacketView {
 
 /** Writes an ICMPv6 message, and the payload if one is given. @returns the offset behind what was written. */
 export function emitIcmpv6(out: Uint8Array, offset: number, fields: Icmpv6Fields): number {
+  const payloadLength = emitPayload('icmpv6', out, offset, ICMPV6_LENGTH, fields);
+  const end = writeIcmpv6(out, offset, fields, payloadLength, fields.addressSum);
+  return fields.payload === undefined ? end : end + payloadLength;
+}
+
+/** As {@link emitIcmpv6}, without the payload, which is in place. @returns the end of the header. */
+export function writeIcmpv6(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<Icmpv6Fields, 'addressSum' | keyof PayloadFields>,
+  payloadLength: number,
+  addressSum: number | undefined,
+): number {
   const { identifier = 0, sequence = 0 } = fields;
   requireRoom('icmpv6', out, offset, ICMPV6_LENGTH);
   const start = offset + ICMPV6_LENGTH;
-  const payloadLength = emitPayload('icmpv6', out, start, fields);
   requireField('icmpv6 identifier', identifier, 0xffff);
   requireField('icmpv6 sequence', sequence, 0xffff);
   putU16(out, offset + 4, identifier);
@@ -136,15 +148,18 @@ export function emitIcmpv6(out: Uint8Array, offset: number, fields: Icmpv6Fields
     requireField(fields.pointer === undefined ? 'icmpv6 mtu' : 'icmpv6 pointer', word, 0xffffffff);
     putU32(out, offset + 4, word);
   }
-  sealIcmpv6(out, offset, start + payloadLength, fields);
-  return fields.payload === undefined ? start : start + fields.payload.length;
+  sealIcmpv6(out, offset, start + payloadLength, fields, addressSum);
+  return start;
 }
 
-/** What the emitters of every kind of ICMPv6 message take beside its body. */
-export type Icmpv6Seal = Pick<Icmpv6Fields, 'type' | 'code' | 'checksum' | 'addressSum'>;
-
 /** Writes type, code and checksum of a message whose body, up to `end`, is in place. */
-export function sealIcmpv6(out: Uint8Array, offset: number, end: number, seal: Icmpv6Seal): void {
+export function sealIcmpv6(
+  out: Uint8Array,
+  offset: number,
+  end: number,
+  seal: Pick<Icmpv6Fields, 'type' | 'code' | 'checksum'>,
+  addressSum: number | undefined,
+): void {
   const { type, code = 0 } = seal;
   requireField('icmpv6 type', type, 0xff);
   requireField('icmpv6 code', code, 0xff);
@@ -155,8 +170,8 @@ export function sealIcmpv6(out: Uint8Array, offset: number, end: number, seal: I
     putU16(out, offset + 2, seal.checksum);
     return;
   }
-  const addressSum = requireAddressSum('icmpv6', seal.addressSum);
+  const sum = requireAddressSum('icmpv6', addressSum);
   requireRoom('icmpv6', out, offset, end - offset);
   putU16(out, offset + 2, 0);
-  putU16(out, offset + 2, transportChecksum(out, offset, end, addressSum, IpProtocol.icmpv6));
+  putU16(out, offset + 2, transportChecksum(out, offset, end, sum, IpProtocol.icmpv6));
 }

@@ -245,11 +245,23 @@ export class Ipv4View extends PacketView {
  * @returns the offset behind what was written.
  */
 export function emitIpv4(out: Uint8Array, offset: number, fields: Ipv4Fields): number {
-  const { dscp = 0, ecn = 0, identification = 0, ttl = 64, protocol, fragmentOffset = 0, options } = fields;
+  const payloadLength = emitPayload('ipv4', out, offset, ipv4Length(fields), fields);
+  const end = writeIpv4(out, offset, fields, fields.protocol, payloadLength);
+  return fields.payload === undefined ? end : end + payloadLength;
+}
+
+/** As {@link emitIpv4}, without the payload, with what the builder found out. @returns the end of the header. */
+export function writeIpv4(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<Ipv4Fields, 'protocol' | keyof PayloadFields>,
+  protocol: number,
+  payloadLength: number,
+): number {
+  const { dscp = 0, ecn = 0, identification = 0, ttl = 64, fragmentOffset = 0, options } = fields;
   const headerLength = ipv4Length(fields);
   requireRoom('ipv4', out, offset, headerLength);
   const start = offset + headerLength;
-  const payloadLength = emitPayload('ipv4', out, start, fields);
   const totalLength = fields.totalLength ?? headerLength + payloadLength;
   requireField('ipv4 dscp', dscp, 63);
   requireField('ipv4 ecn', ecn, 3);
@@ -276,7 +288,7 @@ export function emitIpv4(out: Uint8Array, offset: number, fields: Ipv4Fields): n
     requireField('ipv4 checksum', fields.checksum, 0xffff);
     putU16(out, offset + 10, fields.checksum);
   }
-  return fields.payload === undefined ? start : start + fields.payload.length;
+  return start;
 }
 
 /** Bytes of the header that {@link emitIpv4} would write, options and their padding included. */

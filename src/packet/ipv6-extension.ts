@@ -263,10 +263,20 @@ export interface Ipv6OptionsFields {
 
 /** Writes a hop-by-hop or destination options header. @returns the offset behind it. */
 export function emitIpv6OptionsHeader(out: Uint8Array, offset: number, fields: Ipv6OptionsFields): number {
+  return writeIpv6OptionsHeader(out, offset, fields, fields.nextHeader);
+}
+
+/** As {@link emitIpv6OptionsHeader}, with what the builder found out. */
+export function writeIpv6OptionsHeader(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<Ipv6OptionsFields, 'nextHeader'>,
+  nextHeader: number,
+): number {
   const length = ipv6OptionsHeaderLength(fields);
   requireRoom('ipv6 options', out, offset, length);
-  requireField('ipv6 nextHeader', fields.nextHeader, 0xff);
-  out[offset] = fields.nextHeader;
+  requireField('ipv6 nextHeader', nextHeader, 0xff);
+  out[offset] = nextHeader;
   out[offset + 1] = length / UNIT - 1;
   return emitIpv6Options(out, offset + 2, fields.options);
 }
@@ -287,7 +297,17 @@ export interface Ipv6RoutingFields {
 
 /** Writes a routing header that holds addresses. @returns the offset behind it. */
 export function emitIpv6Routing(out: Uint8Array, offset: number, fields: Ipv6RoutingFields): number {
-  const { nextHeader, routingType, segmentsLeft, addresses } = fields;
+  return writeIpv6Routing(out, offset, fields, fields.nextHeader);
+}
+
+/** As {@link emitIpv6Routing}, with what the builder found out. */
+export function writeIpv6Routing(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<Ipv6RoutingFields, 'nextHeader'>,
+  nextHeader: number,
+): number {
+  const { routingType, segmentsLeft, addresses } = fields;
   const length = ipv6RoutingLength(fields);
   requireRoom('ipv6 routing', out, offset, length);
   requireField('ipv6 nextHeader', nextHeader, 0xff);
@@ -319,7 +339,17 @@ export interface Ipv6FragmentFields {
 
 /** Writes a fragment header. @returns the offset behind it. */
 export function emitIpv6Fragment(out: Uint8Array, offset: number, fields: Ipv6FragmentFields): number {
-  const { nextHeader, fragmentOffset, moreFragments, identification } = fields;
+  return writeIpv6Fragment(out, offset, fields, fields.nextHeader);
+}
+
+/** As {@link emitIpv6Fragment}, with what the builder found out. */
+export function writeIpv6Fragment(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<Ipv6FragmentFields, 'nextHeader'>,
+  nextHeader: number,
+): number {
+  const { fragmentOffset, moreFragments, identification } = fields;
   requireRoom('ipv6 fragment', out, offset, FRAGMENT_LENGTH);
   requireField('ipv6 nextHeader', nextHeader, 0xff);
   requireField('ipv6 fragmentOffset / 8', fragmentOffset / UNIT, 0x1fff);

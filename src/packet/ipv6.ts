@@ -167,10 +167,21 @@ export class Ipv6View extends PacketView {
 
 /** Writes an IPv6 header, and the payload if one is given. @returns the offset behind what was written. */
 export function emitIpv6(out: Uint8Array, offset: number, fields: Ipv6Fields): number {
-  const { nextHeader, hopLimit = 64, trafficClass = 0, flowLabel = 0 } = fields;
+  const payloadLength = emitPayload('ipv6', out, offset, IPV6_LENGTH, fields);
+  const end = writeIpv6(out, offset, fields, fields.nextHeader, payloadLength);
+  return fields.payload === undefined ? end : end + payloadLength;
+}
+
+/** As {@link emitIpv6}, without the payload, with what the builder found out. @returns the end of the header. */
+export function writeIpv6(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<Ipv6Fields, 'nextHeader' | keyof PayloadFields>,
+  nextHeader: number,
+  payloadLength: number,
+): number {
+  const { hopLimit = 64, trafficClass = 0, flowLabel = 0 } = fields;
   requireRoom('ipv6', out, offset, IPV6_LENGTH);
-  const start = offset + IPV6_LENGTH;
-  const payloadLength = emitPayload('ipv6', out, start, fields);
   requireField('ipv6 payloadLength', payloadLength, 0xffff);
   requireField('ipv6 nextHeader', nextHeader, 0xff);
   requireField('ipv6 hopLimit', hopLimit, 0xff);
@@ -182,5 +193,5 @@ export function emitIpv6(out: Uint8Array, offset: number, fields: Ipv6Fields): n
   out[offset + 7] = hopLimit;
   putIpv6(out, offset + 8, fields.source);
   putIpv6(out, offset + 24, fields.destination);
-  return fields.payload === undefined ? start : start + fields.payload.length;
+  return offset + IPV6_LENGTH;
 }

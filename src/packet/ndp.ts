@@ -236,7 +236,7 @@ export function emitNdp(out: Uint8Array, offset: number, message: NdpMessage, ad
       putIpv6(out, offset + 24, message.destination);
   }
   const end = emitNdpOptions(out, options, message.options);
-  sealIcmpv6(out, offset, end, { type, addressSum });
+  sealIcmpv6(out, offset, end, { type }, addressSum);
   return end;
 }
 

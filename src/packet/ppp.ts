@@ -94,11 +94,17 @@ export class PppView extends PacketView {
 
 /** Writes a PPP protocol number, and the payload if one is given. @returns the offset behind it. */
 export function emitPpp(out: Uint8Array, offset: number, fields: PppFields): number {
+  const payloadLength = emitPayload('ppp', out, offset, PPP_LENGTH, fields);
+  const end = writePpp(out, offset, fields.protocol);
+  return fields.payload === undefined ? end : end + payloadLength;
+}
+
+/** Writes a PPP protocol number. @returns the offset behind it. */
+export function writePpp(out: Uint8Array, offset: number, protocol: number): number {
   requireRoom('ppp', out, offset, PPP_LENGTH);
-  requireField('ppp protocol', fields.protocol, 0xffff);
-  putU16(out, offset, fields.protocol);
-  emitPayload('ppp', out, offset + PPP_LENGTH, fields);
-  return offset + PPP_LENGTH + (fields.payload?.length ?? 0);
+  requireField('ppp protocol', protocol, 0xffff);
+  putU16(out, offset, protocol);
+  return offset + PPP_LENGTH;
 }
 
 /** One configuration option as plain data. */
@@ -243,6 +249,18 @@ export function decodePppOptions(bytes: Uint8Array, offset: number, end: number)
  * @returns the offset behind what was written.
  */
 export function emitPppControl(out: Uint8Array, offset: number, fields: PppControlFields): number {
+  const payloadLength = emitPayload('ppp control', out, offset, pppControlLength(fields), fields);
+  const end = writePppControl(out, offset, fields, payloadLength);
+  return fields.payload === undefined ? end : end + payloadLength;
+}
+
+/** As {@link emitPppControl}, without the payload. @returns the end of the header and its options. */
+export function writePppControl(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<PppControlFields, keyof PayloadFields>,
+  payloadLength: number,
+): number {
   const { code, identifier, options = [] } = fields;
   requireRoom('ppp control', out, offset, pppControlLength(fields));
   requireField('ppp code', code, 0xff);
@@ -256,12 +274,12 @@ export function emitPppControl(out: Uint8Array, offset: number, fields: PppContr
     out.set(data, end + 2);
     end += data.length + 2;
   }
-  const length = end - offset + emitPayload('ppp control', out, end, fields);
+  const length = end - offset + payloadLength;
   requireField('ppp length', length, 0xffff);
   out[offset] = code;
   out[offset + 1] = identifier;
   putU16(out, offset + 2, length);
-  return fields.payload === undefined ? end : end + fields.payload.length;
+  return end;
 }
 
 /** Bytes of the header and options that {@link emitPppControl} would write. */

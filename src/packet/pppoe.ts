@@ -189,20 +189,31 @@ export function decodePppoeTags(
  * @returns the offset behind what was written.
  */
 export function emitPppoe(out: Uint8Array, offset: number, fields: PppoeFields): number {
+  const payloadLength = emitPayload('pppoe', out, offset, pppoeLength(fields), fields);
+  const end = writePppoe(out, offset, fields, payloadLength);
+  return fields.payload === undefined ? end : end + payloadLength;
+}
+
+/** As {@link emitPppoe}, without the payload. @returns the end of the header and its tags. */
+export function writePppoe(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<PppoeFields, keyof PayloadFields>,
+  payloadLength: number,
+): number {
   const { code, sessionId, tags = [] } = fields;
   requireRoom('pppoe', out, offset, PPPOE_LENGTH);
   requireField('pppoe code', code, 0xff);
   requireField('pppoe sessionId', sessionId, 0xffff);
   let end = offset + PPPOE_LENGTH;
   for (const tag of tags) end = emitTag(out, end, tag);
-  const payloadLength = emitPayload('pppoe', out, end, fields);
   const length = end - offset - PPPOE_LENGTH + payloadLength;
   requireField('pppoe length', length, 0xffff);
   out[offset] = VERSION_TYPE;
   out[offset + 1] = code;
   putU16(out, offset + 2, sessionId);
   putU16(out, offset + 4, length);
-  return fields.payload === undefined ? end : end + fields.payload.length;
+  return end;
 }
 
 /** Bytes of the header and tags that {@link emitPppoe} would write. */

@@ -230,12 +230,24 @@ export class TcpView extends PacketView {
  * @returns the offset behind what was written.
  */
 export function emitTcp(out: Uint8Array, offset: number, fields: TcpFields): number {
+  const payloadLength = emitPayload('tcp', out, offset, tcpLength(fields), fields);
+  const end = writeTcp(out, offset, fields, payloadLength, fields.addressSum);
+  return fields.payload === undefined ? end : end + payloadLength;
+}
+
+/** As {@link emitTcp}, without the payload, which is in place. @returns the end of the header. */
+export function writeTcp(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<TcpFields, 'addressSum' | keyof PayloadFields>,
+  payloadLength: number,
+  addressSum: number | undefined,
+): number {
   const { sourcePort, destinationPort, sequence, acknowledgment = 0 } = fields;
   const { window = 0xffff, urgentPointer = 0, options } = fields;
   const headerLength = tcpLength(fields);
   requireRoom('tcp', out, offset, headerLength);
   const start = offset + headerLength;
-  const payloadLength = emitPayload('tcp', out, start, fields);
   requireField('tcp sourcePort', sourcePort, 0xffff);
   requireField('tcp destinationPort', destinationPort, 0xffff);
   requireField('tcp sequence', sequence, 0xffffffff);
@@ -253,15 +265,15 @@ export function emitTcp(out: Uint8Array, offset: number, fields: TcpFields): num
   putU16(out, offset + 18, urgentPointer);
   if (options !== undefined) emitTcpOptions(out, offset + TCP_LENGTH, options);
   if (fields.checksum === undefined) {
-    const addressSum = requireAddressSum('tcp', fields.addressSum);
+    const sum = requireAddressSum('tcp', addressSum);
     requireRoom('tcp payload', out, start, payloadLength);
     const end = start + payloadLength;
-    putU16(out, offset + 16, transportChecksum(out, offset, end, addressSum, IpProtocol.tcp));
+    putU16(out, offset + 16, transportChecksum(out, offset, end, sum, IpProtocol.tcp));
   } else {
     requireField('tcp checksum', fields.checksum, 0xffff);
     putU16(out, offset + 16, fields.checksum);
   }
-  return fields.payload === undefined ? start : start + fields.payload.length;
+  return start;
 }
 
 /** Bytes of the header that {@link emitTcp} would write, options and their padding included. */
@@ -269,7 +281,7 @@ export function tcpLength(fields: Pick<TcpFields, 'options'>): number {
   return fields.options === undefined ? TCP_LENGTH : TCP_LENGTH + tcpOptionsLength(fields.options);
 }
 
-function flagsOf(fields: TcpFields): number {
+function flagsOf(fields: Omit<TcpFields, keyof PayloadFields>): number {
   let flags = fields.flags ?? 0;
   requireField('tcp flags', flags, 0xff);
   if (fields.cwr === true) flags |= 0x80;

@@ -118,10 +118,22 @@ export class UdpView extends PacketView {
  * @returns the offset behind what was written.
  */
 export function emitUdp(out: Uint8Array, offset: number, fields: UdpFields): number {
+  const payloadLength = emitPayload('udp', out, offset, UDP_LENGTH, fields);
+  const end = writeUdp(out, offset, fields, payloadLength, fields.addressSum);
+  return fields.payload === undefined ? end : end + payloadLength;
+}
+
+/** As {@link emitUdp}, without the payload, which is in place. @returns the end of the header. */
+export function writeUdp(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<UdpFields, 'addressSum' | keyof PayloadFields>,
+  payloadLength: number,
+  addressSum: number | undefined,
+): number {
   const { sourcePort, destinationPort } = fields;
   requireRoom('udp', out, offset, UDP_LENGTH);
   const start = offset + UDP_LENGTH;
-  const payloadLength = emitPayload('udp', out, start, fields);
   const length = fields.length ?? UDP_LENGTH + payloadLength;
   requireField('udp sourcePort', sourcePort, 0xffff);
   requireField('udp destinationPort', destinationPort, 0xffff);
@@ -130,14 +142,14 @@ export function emitUdp(out: Uint8Array, offset: number, fields: UdpFields): num
   putU16(out, offset + 2, destinationPort);
   putU16(out, offset + 4, length);
   if (fields.checksum === undefined) {
-    const addressSum = requireAddressSum('udp', fields.addressSum);
+    const sum = requireAddressSum('udp', addressSum);
     requireRoom('udp payload', out, start, payloadLength);
     putU16(out, offset + 6, 0);
     const end = start + payloadLength;
-    putU16(out, offset + 6, transportChecksum(out, offset, end, addressSum, IpProtocol.udp) || 0xffff);
+    putU16(out, offset + 6, transportChecksum(out, offset, end, sum, IpProtocol.udp) || 0xffff);
   } else {
     requireField('udp checksum', fields.checksum, 0xffff);
     putU16(out, offset + 6, fields.checksum);
   }
-  return fields.payload === undefined ? start : start + fields.payload.length;
+  return start;
 }

@@ -49,9 +49,10 @@ export function refusal(
   return new CodecError(format, offset, `needs ${size} bytes, ${Math.max(0, end - offset)} are there`);
 }
 
-/** Refuses an emitter's field that is no whole number from 0 to `maximum`. */
+/** Refuses an emitter's field that is no whole number from 0 to `maximum`, which has at most 32 bits. */
 export function requireField(name: string, value: number, maximum: number): void {
-  if (!(value >= 0 && value <= maximum && value % 1 === 0)) {
+  // The unsigned shift refuses negative numbers, fractions and NaN in one step.
+  if (value >>> 0 !== value || value > maximum) {
     throw new ArgumentError(`${name} must be a whole number from 0 to ${maximum}, not ${value}`);
   }
 }
@@ -74,12 +75,22 @@ export interface PayloadFields {
   readonly payloadLength?: number;
 }
 
-/** Copies the payload to `offset`, if one is given. @returns its length in bytes, given or only announced. */
-export function emitPayload(name: string, out: Uint8Array, offset: number, fields: PayloadFields): number {
-  const { payload, payloadLength = 0 } = fields;
-  if (payload === undefined) return payloadLength;
-  requireRoom(`${name} payload`, out, offset, payload.length);
-  out.set(payload, offset);
+/**
+ * Copies the payload behind a header of `headerLength` bytes at `offset`, if one is given.
+ *
+ * @returns its length in bytes, given or only announced.
+ */
+export function emitPayload(
+  name: string,
+  out: Uint8Array,
+  offset: number,
+  headerLength: number,
+  fields: PayloadFields,
+): number {
+  const { payload } = fields;
+  if (payload === undefined) return fields.payloadLength ?? 0;
+  requireRoom(name, out, offset, headerLength + payload.length);
+  out.set(payload, offset + headerLength);
   return payload.length;
 }
 

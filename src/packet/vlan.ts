@@ -76,7 +76,17 @@ export class VlanView extends PacketView {
 
 /** Writes a tag. The header before it carries the tag's own EtherType. @returns the offset behind it. */
 export function emitVlan(out: Uint8Array, offset: number, fields: VlanFields): number {
-  const { id, priority = 0, dropEligible = false, etherType } = fields;
+  return writeVlan(out, offset, fields, fields.etherType);
+}
+
+/** As {@link emitVlan}, with what the builder found out. */
+export function writeVlan(
+  out: Uint8Array,
+  offset: number,
+  fields: Omit<VlanFields, 'etherType'>,
+  etherType: number,
+): number {
+  const { id, priority = 0, dropEligible = false } = fields;
   requireRoom('vlan', out, offset, VLAN_LENGTH);
   requireField('vlan id', id, 0x0fff);
   requireField('vlan priority', priority, 7);
