@@ -153,6 +153,8 @@ export interface Packet extends Reader, HeaderViews {
   readonly whole: Reader & { readonly store: Writer };
   /** A copy of `length` bytes, a constant of at most 64. */
   bytes(offset: number, length: number): Uint8Array;
+  /** Whether `length` bytes, a constant, lie at an offset: asks where an access would end the program. */
+  has(offset: number, length: number): boolean;
   /** The Internet checksum of a range (RFC 1071), as it stands in a header. */
   checksum(offset: number, length: number): number;
   /** Moves the packet's start by `delta` bytes; `false` when the kernel refuses. Views taken before are stale. */
@@ -161,6 +163,34 @@ export interface Packet extends Reader, HeaderViews {
   adjustTail(delta: number): boolean;
   /** Moves the start of the metadata before the packet by `delta` bytes. */
   adjustMeta(delta: number): boolean;
+}
+
+/** What a route is looked up for: an IPv4 packet when the addresses are numbers, else an IPv6 one. */
+export interface FibQuery {
+  readonly source: number | Uint8Array;
+  readonly destination: number | Uint8Array;
+  /** The receiving interface. */
+  readonly ifindex: number;
+  /** The transport protocol's number. Default is 0. */
+  readonly protocol?: number;
+  /** Default is 0. */
+  readonly sourcePort?: number;
+  /** Default is 0. */
+  readonly destinationPort?: number;
+  /** The IP packet's length, held against the MTU; 0, the default, asks nothing. */
+  readonly length?: number;
+}
+
+/** Where the packet should go. */
+export interface FibResult {
+  /** 0 for a route with a known neighbour; others as in `BPF_FIB_LKUP_RET_*`, negative for errors. */
+  readonly code: number;
+  /** The interface to send by. */
+  readonly ifindex: number;
+  /** Its MAC. */
+  readonly source: number;
+  /** The next hop's MAC. */
+  readonly destination: number;
 }
 
 /** What the kernel offers beside the packet. */
@@ -175,6 +205,8 @@ export interface Kernel {
   cpu(): number;
   /** Sends the packet out of an interface. */
   redirect(ifindex: number): RedirectVerdict;
+  /** The kernel's routing decision for a packet. */
+  fibLookup(query: FibQuery): FibResult;
   /** Whether two ranges of bytes of one length are equal. */
   equal(a: Uint8Array, b: Uint8Array): boolean;
   /** A checksum after 16 of the bits it covers changed (RFC 1624). */

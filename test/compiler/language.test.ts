@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { load } from '../../src/bpf/index.ts';
 import {
   array,
   be16,
   be32,
   bytes,
+  compile,
+  devMap,
   hash,
   i32,
   lpmTrie,
@@ -12,12 +15,14 @@ import {
   type Packet,
   perCpuArray,
   program,
+  programArray,
   ringBuffer,
   struct,
   u8,
   u16,
   u32,
   u64,
+  xskMap,
 } from '../../src/compiler/index.ts';
 import { array as arrayOf } from '../../src/layout/index.ts';
 import { agree, noises } from './agree.ts';
@@ -577,5 +582,99 @@ describe('packet', () => {
       ),
       packets,
     );
+  });
+});
+
+describe('the kernel', () => {
+  it('answers whether bytes are there', () => {
+    agree(
+      program('has', { out }, ({ out }, pkt) => {
+        const slot = out.get(0);
+        if (!slot) return 'aborted';
+        slot.b = pkt.has(0, 34) ? pkt.be32(30) : 1;
+        const off = pkt.be16(0) & 127;
+        if (!pkt.has(off, 4)) return 'tx';
+        slot.c = pkt.be16(off) + pkt.be16(off + 2);
+        return pkt.has(pkt.be32(2) - 0x8000_0000, 1) ? 'drop' : 'pass';
+      }),
+      packets,
+    );
+  });
+
+  it('redirects, and falls back where there is nobody', () => {
+    const sockets = xskMap('sockets', 4);
+    const devices = devMap('devices', 4);
+    const others = programArray('others', 4);
+    const results = agree(
+      program('away', { sockets, devices, others }, ({ sockets, devices, others }, pkt, kernel) => {
+        switch (pkt.u8(0) & 3) {
+          case 0:
+            return sockets.redirect(pkt.rxQueue, 'pass');
+          case 1:
+            return devices.redirect(pkt.u8(1), 'drop');
+          case 2:
+            return others.tailCall(1, 'tx');
+          default:
+            return kernel.redirect(pkt.ingressIfindex);
+        }
+      }),
+      packets,
+    );
+    assert.ok(new Set(results.map((r) => r.verdict)).size === 4, 'every way was taken');
+  });
+
+  it('goes on in another program', () => {
+    const others = programArray('others', 2);
+    const second = compile(program('second', {}, (_env, pkt) => (pkt.u8(0) > 3 ? 'drop' : 'tx')));
+    const first = program('first', { others }, ({ others }) => others.tailCall(1, 'pass'));
+    using target = load(second);
+    using loaded = load(compile(first));
+    const data = new Uint8Array(14).fill(9);
+    assert.equal(loaded.program.testRun({ data }).action, 'pass');
+    loaded.maps.others.set(1, target.program as never);
+    assert.equal(loaded.program.testRun({ data }).action, 'drop');
+  });
+
+  it('tells time, chance and place', () => {
+    const seen = array('seen', struct('Seen', { time: u64, boot: u64, random: u32, cpu: u32 }), 1);
+    const clocks = program('clocks', { seen }, ({ seen }, _pkt, kernel) => {
+      const slot = seen.get(0);
+      if (!slot) return 'aborted';
+      slot.time = kernel.ktime();
+      slot.boot = kernel.bootTime();
+      slot.random = kernel.random();
+      slot.cpu = kernel.cpu();
+      return slot.boot >= slot.time ? 'pass' : 'drop';
+    });
+    using loaded = load(compile(clocks));
+    assert.equal(loaded.program.testRun({ data: new Uint8Array(14) }).action, 'pass');
+    const first = loaded.maps.seen.get(0);
+    loaded.program.testRun({ data: new Uint8Array(14) });
+    const then = loaded.maps.seen.get(0);
+    assert.ok(first !== undefined && then !== undefined && then.time > first.time);
+    assert.notEqual(first.random, then.random);
+  });
+
+  it('looks routes up', () => {
+    const found = array('found', struct('Found', { code: i32, ifindex: u32, mac: u64 }), 2);
+    const routes = program('routes', { found }, ({ found }, pkt, kernel) => {
+      const four = found.get(0);
+      const six = found.get(1);
+      if (!four || !six) return 'aborted';
+      const route = kernel.fibLookup({ source: 0x7f000001, destination: 0x7f000002, ifindex: 1 });
+      four.code = route.code;
+      four.ifindex = route.ifindex;
+      four.mac = BigInt(route.source + route.destination);
+      const address = pkt.bytes(0, 16);
+      const other = kernel.fibLookup({ source: address, destination: address, ifindex: 1, protocol: 17 });
+      six.code = other.code;
+      return 'pass';
+    });
+    using loaded = load(compile(routes));
+    assert.equal(loaded.program.testRun({ data: new Uint8Array(20) }).action, 'pass');
+    // The loopback interface does not forward: BPF_FIB_LKUP_RET_NOT_FWDED or _FWD_DISABLED, no error.
+    const code = loaded.maps.found.get(0)?.code ?? -1;
+    assert.ok(code >= 0 && code <= 9, `code ${code}`);
+    assert.equal(loaded.maps.found.get(0)?.ifindex, 1);
   });
 });

@@ -178,7 +178,7 @@ class Writer {
 
   #narrow(e: Expression, hi = 0xffff_ffff): Expression {
     if (e.lo >= -0xffff_ffff && e.hi <= hi) return e;
-    const mask = hi >= 0x7fff_ffff ? 0x7fff_ffff : hi;
+    const mask = Math.min(hi, 0x7fff_ffff);
     return { text: `((${e.text}) & ${mask})`, lo: 0, hi: mask };
   }
 

@@ -235,6 +235,7 @@ class Selector {
       case 'ne':
       case 'lt':
       case 'le':
+      case 'within':
         if (this.#wanted.has(node)) {
           const { cond, a, b, imm, narrow } = this.#compare(node, node.block, at);
           this.#emit('set', at, { dst: this.#define(node), left: a, src: b, imm, cond, narrow });
@@ -555,6 +556,11 @@ class Selector {
   /** A comparison node as operands and a condition. */
   #compare(node: Node, block: Block, at: number): Comparison {
     let [a, b] = node.args as [Node, Node];
+    if (node.op === 'within') {
+      const sum = this.#copy(a, at);
+      this.#alui(sum, 'add', BigInt(node.size), at);
+      return { cond: 'le', a: sum, b: this.#use(b, at), imm: 0n, narrow: false };
+    }
     let x = this.#ranges.at(a, block);
     let y = this.#ranges.at(b, block);
     const unsigned = a.type === 'ptr' || (x.lo >= 0n && y.lo >= 0n);
@@ -605,7 +611,8 @@ class Selector {
           negated = !negated;
         }
         let comparison: Comparison;
-        if (['eq', 'ne', 'lt', 'le'].includes(cond.op)) comparison = this.#compare(cond, block, term.at);
+        if (['eq', 'ne', 'lt', 'le', 'within'].includes(cond.op))
+          comparison = this.#compare(cond, block, term.at);
         else comparison = { cond: 'ne', a: this.#use(cond, term.at), b: -1, imm: 0n, narrow: false };
         machine.end = {
           kind: 'branch',

@@ -12,7 +12,7 @@ import { type BytesVal, describeVal, isArray, isStruct, type Val, type ViewVal }
 export const PACKET_HEADERS: ReadonlySet<string> = new Set(Object.keys(headerLayouts));
 
 const PACKET_METHODS = new Set([
-  ...['u8', 'be16', 'be32', 'be64', 'le16', 'le32', 'le64', 'bytes', 'checksum'],
+  ...['u8', 'be16', 'be32', 'be64', 'le16', 'le32', 'le64', 'bytes', 'has', 'checksum'],
   ...['adjustHead', 'adjustTail', 'adjustMeta'],
 ]);
 

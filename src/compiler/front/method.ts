@@ -6,7 +6,7 @@ import { asBig, asNumber, boolToNum, evaluate, inline, number, whole } from './e
 import { fibLookup } from './fib.ts';
 import { CHECKSUM, CSUM_REPLACE_16, CSUM_REPLACE_32 } from './library.ts';
 import { type Destination, headerLayout, PACKET_HEADERS, writeLayout } from './member.ts';
-import { accessOf, loadBytes, place, readNumber, storeBytes, writeNumber } from './packet.ts';
+import { accessOf, loadBytes, place, readNumber, storeBytes, within, writeNumber } from './packet.ts';
 import { type BytesVal, describeVal, type Val } from './value.ts';
 
 type Args = readonly syntax.Expression[];
@@ -104,6 +104,12 @@ function packetMethod(cx: Context, node: syntax.CallExpression, name: string, ar
       const offset = number(cx, args[0]!);
       const size = constantSize(cx, args[1]!, 64);
       return loadBytes(cx, place(cx, offset, 0, size, at), 0, size, at);
+    }
+    case 'has': {
+      need(cx, node, args, 2);
+      const offset = number(cx, args[0]!);
+      const size = constantSize(cx, args[1]!, 2048);
+      return { kind: 'bool', node: within(cx, offset, size, at) };
     }
     case 'checksum':
       need(cx, node, args, 2);

@@ -1,6 +1,6 @@
 import type { HeaderField } from '../../packet/headers.ts';
 import type { Node } from '../middle/ir.ts';
-import type { Context } from './context.ts';
+import type { Context, Exit } from './context.ts';
 import { asBig, asNumber } from './expression.ts';
 import { type BytesVal, type Chunk, describeVal, type HeaderVal, type Val } from './value.ts';
 
@@ -27,6 +27,30 @@ export function place(cx: Context, offset: Node, ahead: number, size: number, at
   const ptr = cx.b.emit('offptr', 'ptr', [data, offset], at);
   cx.b.emit('check', 'void', [ptr, end], at, { size: ahead + size });
   return { ptr, off: ahead };
+}
+
+/** Whether `size` bytes lie at `offset`, as a condition that later accesses build on. */
+export function within(cx: Context, offset: Node, size: number, at: number): Node {
+  const { data, end } = cx.state;
+  const { b } = cx;
+  if (offset.op === 'const') {
+    const last = Number(offset.value) + size;
+    if (offset.value < 0n || last > MAX_OFFSET) return b.constant('bool', 0);
+    return b.emit('within', 'bool', [data, end], at, { size: last });
+  }
+  const no: Exit[] = [];
+  for (const [left, right] of [
+    [b.num(0), offset],
+    [offset, b.num(MAX_OFFSET)],
+  ] as const) {
+    const { then, otherwise } = b.branch(b.emit('le', 'bool', [left, right], at), at);
+    no.push({ block: otherwise, state: cx.cloneState() });
+    b.current = then;
+  }
+  const ptr = b.emit('offptr', 'ptr', [data, offset], at);
+  const answer = b.emit('within', 'bool', [ptr, end], at, { size });
+  cx.join([{ block: b.current!, state: cx.state }, ...no], at);
+  return b.phi(b.current!, 'bool', [answer, b.constant('bool', 0), b.constant('bool', 0)], at);
 }
 
 /** Loads bytes as they lie in memory. */

@@ -44,6 +44,8 @@ export type Op =
   | 'offptr'
   /** Leaves for the short exit unless `n` bytes lie between the pointer and `end`. */
   | 'check'
+  /** Whether `size` bytes lie between the pointer and `end`. */
+  | 'within'
   | 'load'
   | 'store'
   | 'atomic'

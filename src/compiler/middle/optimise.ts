@@ -152,7 +152,7 @@ function splitAddresses(graph: Graph, ranges: Ranges): void {
     for (const node of block.nodes) {
       const by = ahead.get(node.args[0]!);
       if (by === undefined) continue;
-      if (node.op === 'check') node.size += by;
+      if (node.op === 'check' || node.op === 'within') node.size += by;
       else if (node.op === 'load' || node.op === 'store') node.off += by;
     }
   }
@@ -363,6 +363,8 @@ function shareChecks(graph: Graph): void {
    */
   const walk = (block: Block, proved: ReadonlyMap<Node, number>, before: ReadonlyMap<Node, Node>): void => {
     const here = new Map(proved);
+    const asked = provedBy(block);
+    if (asked !== undefined) here.set(asked.args[0]!, Math.max(asked.size, here.get(asked.args[0]!) ?? 0));
     let open = new Map(before);
     for (const node of block.nodes) {
       if (node.op !== 'check') {
@@ -394,6 +396,16 @@ function shareChecks(graph: Graph): void {
   applyForwards(graph);
 }
 
+/** The `pkt.has` that was true on the way into a block. */
+function provedBy(block: Block): Node | undefined {
+  const [pred] = block.preds;
+  if (block.preds.length !== 1 || pred?.term.kind !== 'branch') return undefined;
+  const { cond, then } = pred.term;
+  if (cond.op === 'within') return then === block ? cond : undefined;
+  if (cond.op !== 'not' || cond.args[0]!.op !== 'within') return undefined;
+  return then === block ? undefined : cond.args[0];
+}
+
 /** The other way of the branch that leads to `child`. */
 function otherWay(block: Block, child: Block): Block | undefined {
   const { term } = block;
@@ -417,7 +429,7 @@ function hoistInvariants(graph: Graph): void {
       for (const node of block.nodes) {
         const invariant =
           isPure(node) &&
-          !['const', 'stack', 'mapref', 'eq', 'ne', 'lt', 'le', 'not'].includes(node.op) &&
+          !['const', 'stack', 'mapref', 'eq', 'ne', 'lt', 'le', 'not', 'within'].includes(node.op) &&
           node.args.every((arg) => arg.op === 'const' || !loop.blocks.has(arg.block));
         if (!invariant) {
           staying.push(node);

@@ -521,6 +521,8 @@ export function transfer(node: Node, x: Range, y: Range): Range | undefined {
       return x.hi < y.lo ? { lo: 1n, hi: 1n } : x.lo >= y.hi ? { lo: 0n, hi: 0n } : BOOL;
     case 'le':
       return x.hi <= y.lo ? { lo: 1n, hi: 1n } : x.lo > y.hi ? { lo: 0n, hi: 0n } : BOOL;
+    case 'within':
+      return BOOL;
     case 'not':
       return { lo: 1n - x.hi, hi: 1n - x.lo };
     case 'load':

@@ -75,6 +75,7 @@ export class RunPacket {
       },
       whole: { ...reader, store: writer },
       bytes,
+      has: (offset: number, size: number): boolean => offset >= 0 && offset + size <= length(),
       checksum: (offset: number, size: number): number => CHECKSUM(reader, offset, size),
       adjustHead: (delta: number): boolean => this.#adjustHead(delta),
       adjustTail: (delta: number): boolean => this.#adjustTail(delta),

@@ -1,7 +1,7 @@
 import type { MapSpec, Prefix } from '../../spec/index.ts';
 import { CSUM_REPLACE_16, CSUM_REPLACE_32 } from '../front/library.ts';
 import type { Env, PlainVerdict, XdpProgram } from '../program.ts';
-import type { Kernel, Verdict } from '../view.ts';
+import type { FibQuery, FibResult, Kernel, Verdict } from '../view.ts';
 import { RunMap } from './map.ts';
 import { RunPacket, ShortPacket } from './packet.ts';
 
@@ -27,6 +27,8 @@ export interface RunOptions<E> {
   readonly cpu?: number;
   /** Nanoseconds since boot. Default is the process's clock. */
   readonly ktime?: () => bigint;
+  /** Routes. Default is that nothing is forwarded (code 4). */
+  readonly fib?: (query: FibQuery) => FibResult;
   /** 32 random bits. Default is `Math.random`. */
   readonly random?: () => number;
 }
@@ -80,6 +82,7 @@ export function run<E extends Env>(
     random: options.random ?? (() => Math.floor(Math.random() * 2 ** 32)),
     cpu: () => cpu,
     redirect: (ifindex: number) => leave('redirect', { ifindex }),
+    fibLookup: options.fib ?? (() => ({ code: 4, ifindex: ingressIfindex, source: 0, destination: 0 })),
     equal: (a: Uint8Array, b: Uint8Array) => a.length === b.length && a.every((x, i) => x === b[i]),
     csumReplace16: CSUM_REPLACE_16,
     csumReplace32: CSUM_REPLACE_32,
