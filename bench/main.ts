@@ -8,6 +8,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   counter: () => import('./counter.ts'),
   maps: () => import('./maps.ts'),
   packet: () => import('./packet.ts'),
+  xsk: () => import('./xsk.ts'),
 };
 
 const names = argv.slice(2).filter((word) => !word.startsWith('-'));

@@ -1,65 +1,148 @@
 /**
  * What bench/c/xsk-yardstick.c does, in TypeScript: same arguments, same output. A process of its own, as the C
- * program is, so that both are pinned and measured alike.
+ * program is, so that both are pinned and measured alike. In mode `packet` the same over AF_PACKET.
  */
-import { argv, cpuUsage, exit, hrtime, stderr, stdout } from 'node:process';
-import { attachXdp, load } from '../src/bpf/index.ts';
-import { type Driver, drive, redirectSpec, Umem, XskSocket } from '../src/xsk/index.ts';
 
-const [scenario, name, seconds, batchText, wait, mode] = argv.slice(2);
-if (mode === undefined || name === undefined || (mode !== 'driver' && mode !== 'generic')) {
+import { PerformanceObserver } from 'node:perf_hooks';
+import { argv, cpuUsage, exit, hrtime, memoryUsage, stderr, stdout } from 'node:process';
+import { assemble, func, mov64, r0, exit as ret } from '../src/asm/index.ts';
+import { attachXdp, load } from '../src/bpf/index.ts';
+import { type Driver, drive, PacketLink, redirectSpec, Umem, XskSocket } from '../src/xsk/index.ts';
+
+const [scenario = '', name = '', seconds = '1', batchText, wait = 'nap', mode] = argv.slice(2);
+if (mode !== 'driver' && mode !== 'generic' && mode !== 'packet') {
   stderr.write('see the head of xsk-yardstick.c for the arguments\n');
   exit(2);
 }
+const WARM_UP = 500;
 const batch = Number(batchText);
 const packet = new Uint8Array(64);
 packet.set([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5]);
+const samples: number[] = [];
 
-using umem = Umem.create();
-using socket = await XskSocket.open({ umem, interface: name, copy: 'copy' });
-using loaded = load(redirectSpec('all', { queues: 1 }));
-loaded.maps.sockets.set(0, socket);
-using attached = attachXdp(loaded.program, { interface: name, mode });
+const subject = mode === 'packet' ? overPacket() : await overXdp(mode);
 stdout.write('ready\n');
-
-const ignore = (): void => {};
-const build = (bytes: Uint8Array, at: number): number => {
-  for (let i = 0; i < 64; i++) bytes[at + i] = packet[i]!;
-  return 64;
-};
-const swap = (bytes: Uint8Array, at: number, length: number): number => {
-  for (let i = at; i < at + 6; i++) {
-    const byte = bytes[i]!;
-    bytes[i] = bytes[i + 6]!;
-    bytes[i + 6] = byte;
-  }
-  return length;
-};
-const works: Record<string, () => number> = {
-  rxdrop: () => socket.receive(ignore, batch),
-  txpush: () => socket.send(batch, build),
-  l2fwd: () => socket.forward(swap, socket, batch),
-};
 let packets = 0;
-const once = works[scenario ?? ''] ?? exit(2);
+const { once } = subject;
 const work = (): number => {
   const count = once();
   packets += count;
   return count;
 };
 const stop = new AbortController();
-setTimeout(() => stop.abort(), Number(seconds) * 1000);
-const heapBefore = heapSize();
-const from = hrtime.bigint();
-const cpu = cpuUsage();
-await drive({ work, name, fds: [socket.fd] }, { driver: wait as Driver, signal: stop.signal });
-const took = Number(hrtime.bigint() - from) / 1e9;
-const used = cpuUsage(cpu);
-const heap = heapSize() - heapBefore;
+let collections = 0;
+new PerformanceObserver((list) => {
+  collections += list.getEntries().length;
+}).observe({ entryTypes: ['gc'] });
+let start = { at: hrtime.bigint(), cpu: cpuUsage(), heap: 0, collections: 0 };
+setTimeout(() => {
+  packets = 0;
+  samples.length = 0;
+  start = { at: hrtime.bigint(), cpu: cpuUsage(), heap: memoryUsage().heapUsed, collections };
+}, WARM_UP);
+setTimeout(() => stop.abort(), WARM_UP + Number(seconds) * 1000);
+await drive({ work, name, fds: subject.fds }, { driver: wait as Driver, signal: stop.signal });
+const took = Number(hrtime.bigint() - start.at) / 1e9;
+const used = cpuUsage(start.cpu);
+const heap = memoryUsage().heapUsed - start.heap;
+samples.sort((a, b) => a - b);
 stdout.write(
-  `${JSON.stringify({ packets, seconds: took, cpu: (used.user + used.system) / 1e6, mode: `${attached.mode} ${socket.mode}`, heap })}\n`,
+  `${JSON.stringify({
+    packets,
+    seconds: took,
+    cpu: (used.user + used.system) / 1e6,
+    mode: subject.mode,
+    p50: samples[samples.length >> 1],
+    p99: samples[Math.floor(samples.length * 0.99)],
+    heap,
+    collections: collections - start.collections,
+  })}\n`,
 );
+exit(0);
 
-function heapSize(): number {
-  return process.memoryUsage().heapUsed;
+interface Subject {
+  readonly once: () => number;
+  readonly fds: readonly XskSocket['fd'][];
+  readonly mode: string;
+}
+
+async function overXdp(where: 'driver' | 'generic'): Promise<Subject> {
+  const umem = Umem.create();
+  for (let at = 0; at < umem.bytes.length; at += umem.frameSize) umem.bytes.set(packet, at);
+  const socket = await XskSocket.open({ umem, interface: name, copy: 'copy', busyTimeout: 2000 });
+  const loaded = load(redirectSpec('all', { queues: 1 }));
+  loaded.maps.sockets.set(0, socket);
+  const attached = attachXdp(loaded.program, { interface: name, mode: where });
+  const view = new DataView(umem.bytes.buffer, umem.bytes.byteOffset, umem.bytes.length);
+  const ignore = (): void => {};
+  const sample = (_bytes: Uint8Array, at: number): void => {
+    samples.push(Number(hrtime.bigint() - view.getBigUint64(at + 16, true)) / 1000);
+  };
+  // The packets lie in their frames from the beginning on, as in a program that sends always the same.
+  const build = (): number => 64;
+  const works: Record<string, () => number> = {
+    rxdrop: () => socket.receive(ignore, batch),
+    txpush: () => socket.send(batch, build),
+    l2fwd: () => socket.forward(swap, socket, batch),
+    latency: () => socket.receive(sample, batch),
+  };
+  return { once: works[scenario] ?? exit(2), fds: [socket.fd], mode: `${attached.mode} ${socket.mode}` };
+}
+
+function overPacket(): Subject {
+  // So that the interface takes live frames as it does for AF_XDP.
+  const assembly = assemble([func('pass', 1), mov64(r0, 2), ret()]);
+  const pass = {
+    name: 'pass',
+    type: 'xdp',
+    attachType: 'xdp',
+    frags: false,
+    license: 'MIT',
+    maps: {},
+  } as const;
+  attachXdp(load({ ...pass, ...assembly }).program, { interface: name });
+  const link = PacketLink.open(name, { frames: 2048 });
+  const ignore = (): void => {};
+  const build = (bytes: Uint8Array, at: number): number => {
+    bytes.set(packet, at);
+    return 64;
+  };
+  const waiting = new Uint8Array(batch * 2048);
+  const lengths = new Int32Array(batch);
+  let taken = 0;
+  const copyIn = (bytes: Uint8Array, at: number, length: number): void => {
+    waiting.set(bytes.subarray(at, at + length), 2048 * taken);
+    lengths[taken++] = length;
+  };
+  const copyOut = (bytes: Uint8Array, at: number, _room: number, index: number): number => {
+    const length = lengths[index]!;
+    bytes.set(waiting.subarray(2048 * index, 2048 * index + length), at);
+    return swap(bytes, at, length);
+  };
+  const works: Record<string, () => number> = {
+    rxdrop: () => link.receive(ignore, batch),
+    txpush: () => link.send(batch, build),
+    l2fwd: () => {
+      taken = 0;
+      const count = link.receive(copyIn, batch);
+      for (let done = 0; done < count; ) {
+        const sent = link.send(count - done, (bytes, at, room, index) =>
+          copyOut(bytes, at, room, done + index),
+        );
+        if (sent === 0) break;
+        done += sent;
+      }
+      return count;
+    },
+  };
+  return { once: works[scenario] ?? exit(2), fds: [], mode: 'AF_PACKET' };
+}
+
+function swap(bytes: Uint8Array, at: number, length: number): number {
+  for (let i = at; i < at + 6; i++) {
+    const byte = bytes[i]!;
+    bytes[i] = bytes[i + 6]!;
+    bytes[i + 6] = byte;
+  }
+  return length;
 }

@@ -2,9 +2,11 @@
  * What a C program does on an AF_XDP socket, as the yardstick of bench/xsk.ts: the same rings, frames, batch and
  * system calls, no library.
  *
- *   xsk-yardstick rxdrop|txpush|l2fwd IFNAME SECONDS BATCH spin|nap|poll driver|generic
+ *   xsk-yardstick rxdrop|txpush|l2fwd|latency IFNAME SECONDS BATCH spin|nap|poll driver|generic
  *
- * Prints one JSON line: packets, seconds, and its own CPU time. Build: cc -O2 -o xsk-yardstick xsk-yardstick.c
+ * Prints "ready" once it works, and one JSON line at the end: packets of the last SECONDS, after a warm-up of half a
+ * second, and its own CPU time in them; of `latency` the time from the sender's clock in each packet until here, in
+ * microseconds. Build: cc -O2 -o xsk-yardstick xsk-yardstick.c
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -80,6 +82,10 @@ static unsigned long long pool[FRAMES];
 static unsigned pooled, filled, sending;
 static struct ring rx, tx, fill, completion;
 static char *umem_bytes;
+static const unsigned char packet[PACKET_SIZE] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5};
+#define MAX_SAMPLES 100000
+static double samples[MAX_SAMPLES];
+static unsigned sampled;
 static int fd;
 
 static void top_up(void) {
@@ -134,7 +140,12 @@ static void open_socket(const char *name) {
   fill = map_ring(fd, &offsets.fr, FILL_SIZE, 8, XDP_UMEM_PGOFF_FILL_RING);
   completion = map_ring(fd, &offsets.cr, COMPLETION_SIZE, 8, XDP_UMEM_PGOFF_COMPLETION_RING);
   struct sockaddr_xdp address = {AF_XDP, XDP_COPY | XDP_USE_NEED_WAKEUP, if_nametoindex(name), 0, 0};
-  must(bind(fd, (struct sockaddr *)&address, sizeof address), "bind");
+  /* A queue that another process has just left is taken for some moments more. */
+  for (int tries = 0; bind(fd, (struct sockaddr *)&address, sizeof address) < 0; tries++) {
+    if (errno != EBUSY || tries == 200) must(-1, "bind");
+    usleep(5000);
+  }
+  for (unsigned i = 0; i < FRAMES; i++) memcpy(umem_bytes + i * FRAME_SIZE, packet, PACKET_SIZE);
   for (unsigned i = 0; i < FRAMES; i++) pool[pooled++] = (FRAMES - 1 - i) * FRAME_SIZE;
   top_up();
 }
@@ -165,7 +176,19 @@ static void attach(const char *name, int generic) {
   must(syscall(SYS_bpf, BPF_LINK_CREATE, &link, sizeof link), "attach");
 }
 
-static unsigned rxdrop(unsigned batch) {
+static void sample(__u64 address) {
+  struct timespec t;
+  long long sent;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  memcpy(&sent, umem_bytes + address + 16, 8);
+  if (sampled < MAX_SAMPLES) samples[sampled++] = (t.tv_sec * 1000000000LL + t.tv_nsec - sent) / 1000.0;
+}
+
+static int ascending(const void *a, const void *b) {
+  return *(const double *)a < *(const double *)b ? -1 : *(const double *)a > *(const double *)b;
+}
+
+static unsigned rxdrop(unsigned batch, int latency) {
   unsigned count = available(&rx, batch);
   if (count == 0) {
     top_up();
@@ -173,7 +196,9 @@ static unsigned rxdrop(unsigned batch) {
   }
   unsigned space = room(&fill, count);
   for (unsigned i = 0; i < count; i++) {
-    __u64 base = ((struct xdp_desc *)rx.entries)[rx.next++ & rx.mask].addr & ~(__u64)(FRAME_SIZE - 1);
+    __u64 address = ((struct xdp_desc *)rx.entries)[rx.next++ & rx.mask].addr;
+    __u64 base = address & ~(__u64)(FRAME_SIZE - 1);
+    if (latency) sample(address);
     if (i < space) ((__u64 *)fill.entries)[fill.next++ & fill.mask] = base;
     else pool[pooled++] = base;
   }
@@ -184,13 +209,13 @@ static unsigned rxdrop(unsigned batch) {
   return count;
 }
 
-static unsigned txpush(unsigned batch, const unsigned char *packet) {
+/* The packets lie in their frames from the beginning on, as in a program that sends always the same. */
+static unsigned txpush(unsigned batch) {
   if (sending > 0) complete();
   unsigned count = room(&tx, batch);
   if (count > pooled) count = pooled;
   for (unsigned i = 0; i < count; i++) {
     __u64 address = pool[--pooled];
-    memcpy(umem_bytes + address, packet, PACKET_SIZE);
     ((struct xdp_desc *)tx.entries)[tx.next++ & tx.mask] = (struct xdp_desc){address, PACKET_SIZE, 0};
   }
   sending += count;
@@ -230,7 +255,6 @@ int main(int argc, char **argv) {
   double seconds = atof(argv[3]);
   unsigned batch = atoi(argv[4]);
   char scenario = argv[1][0], wait = argv[5][0];
-  unsigned char packet[PACKET_SIZE] = {2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5};
   open_socket(argv[2]);
   attach(argv[2], argv[6][0] == 'g');
   prctl(PR_SET_TIMERSLACK, 1);
@@ -239,16 +263,22 @@ int main(int argc, char **argv) {
   struct timespec nap = {0, 100000};
   struct pollfd readable = {fd, POLLIN, 0};
   unsigned long long packets = 0, idle = 0, turns = 0;
-  double start = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID), end = start;
+  double start = now(CLOCK_MONOTONIC) + 0.5, cpu = -1, end = start;
   for (;;) {
-    unsigned count = scenario == 'r' ? rxdrop(batch) : scenario == 't' ? txpush(batch, packet) : l2fwd(batch);
+    unsigned count = scenario == 't' ? txpush(batch) : scenario == 'l' && argv[1][1] == '2' ? l2fwd(batch)
+                                                                                          : rxdrop(batch, scenario == 'l');
     packets += count;
     if (count > 0) idle = 0;
     else if (wait == 'n' && ++idle >= 20) nanosleep(&nap, 0);
     else if (wait == 'p') poll(&readable, 1, 100);
-    if ((++turns & (wait == 's' ? 255 : 15)) == 0 && (end = now(CLOCK_MONOTONIC)) - start >= seconds) break;
+    if ((++turns & (wait == 's' ? 255 : 15)) != 0) continue;
+    end = now(CLOCK_MONOTONIC);
+    if (cpu < 0 && end >= start) start = end, packets = 0, sampled = 0, cpu = now(CLOCK_PROCESS_CPUTIME_ID);
+    if (cpu >= 0 && end - start >= seconds) break;
   }
-  printf("{\"packets\":%llu,\"seconds\":%.6f,\"cpu\":%.6f}\n", packets, end - start,
-         now(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+  cpu = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
+  qsort(samples, sampled, sizeof *samples, ascending);
+  printf("{\"packets\":%llu,\"seconds\":%.6f,\"cpu\":%.6f,\"mode\":\"%s copy\",\"p50\":%.2f,\"p99\":%.2f}\n", packets,
+         end - start, cpu, argv[6], samples[sampled / 2], samples[sampled - sampled / 100 - (sampled > 99)]);
   return 0;
 }

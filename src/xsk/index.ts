@@ -17,6 +17,7 @@ export { FrameOwnershipError, type OwnerName } from './ownership.ts';
 export { PacketBatch } from './packet-batch.ts';
 export { PacketLink, type PacketLinkOptions, type PacketStatistics } from './packet-link.ts';
 export { matchCode, type RedirectMaps, type RedirectOptions, redirectSpec } from './redirect.ts';
+export type { RingPlace } from './ring.ts';
 export {
   type Build,
   type LinkState,
