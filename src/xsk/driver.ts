@@ -1,5 +1,4 @@
-import { Errno, type Fd, Readiness, SYS, SystemError } from '../sys/index.ts';
-import { native } from '../sys/native.ts';
+import { Errno, type Fd, Readiness, rawSyscall, SYS, SystemError } from '../sys/index.ts';
 import { InterfaceGoneError } from './error.ts';
 import { type OwnPoller, watchAll } from './readable.ts';
 
@@ -184,17 +183,17 @@ export class Sleeper implements Disposable {
       BigInt(Math.floor(microseconds / 1e6)),
       BigInt(Math.round((microseconds % 1e6) * 1000)),
     ]);
-    this.#slack = native.syscall(SYS.prctl, PR_GET_TIMERSLACK);
-    native.syscall(SYS.prctl, PR_SET_TIMERSLACK, 1);
+    this.#slack = rawSyscall(SYS.prctl, PR_GET_TIMERSLACK);
+    rawSyscall(SYS.prctl, PR_SET_TIMERSLACK, 1);
   }
 
   /** Blocks the thread. */
   sleep(): void {
-    native.syscall(SYS.clock_nanosleep, CLOCK_MONOTONIC, 0, this.#time, null);
+    rawSyscall(SYS.clock_nanosleep, CLOCK_MONOTONIC, 0, this.#time, null);
   }
 
   /** Gives the thread the slack that it had. */
   [Symbol.dispose](): void {
-    native.syscall(SYS.prctl, PR_SET_TIMERSLACK, this.#slack);
+    rawSyscall(SYS.prctl, PR_SET_TIMERSLACK, this.#slack);
   }
 }

@@ -11,11 +11,11 @@ import {
   PAGE_SIZE,
   PROT_READ,
   PROT_WRITE,
+  rawSyscall,
   SYS,
   SystemError,
   withNetns,
 } from '../sys/index.ts';
-import { native } from '../sys/native.ts';
 import { InterfaceGoneError } from './error.ts';
 import {
   type FrameBuild,
@@ -256,7 +256,7 @@ export class PacketLink implements LinkLayer {
   #judgeFault(): Error | undefined {
     const errno = new Int32Array(1);
     // Reading the error clears it.
-    native.syscall(SYS.getsockopt, this.#fd.number, SOL_SOCKET, SO.error, errno, new Uint32Array([4]));
+    rawSyscall(SYS.getsockopt, this.#fd.number, SOL_SOCKET, SO.error, errno, new Uint32Array([4]));
     using net = new Netlink({ netns: this.#netns });
     return net.links.find(this.#index) === undefined ? new InterfaceGoneError(this.name) : undefined;
   }
@@ -287,7 +287,7 @@ export class PacketLink implements LinkLayer {
 
   /** Hands over frames; how many the kernel took. */
   #hand(messages: number): number {
-    const result = native.syscall(SYS.sendmmsg, this.#fd.number, this.#messages, messages, MSG_DONTWAIT);
+    const result = rawSyscall(SYS.sendmmsg, this.#fd.number, this.#messages, messages, MSG_DONTWAIT);
     if (result >= 0) return result;
     switch (-result) {
       case Errno.EAGAIN:
