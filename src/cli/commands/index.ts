@@ -1,10 +1,13 @@
 import { type CommandGroup, group } from '../table.ts';
+import { capture } from './capture.ts';
 import { compile } from './compile.ts';
 import { completion } from './completion.ts';
 import { count } from './count.ts';
 import { doctor } from './doctor.ts';
+import { drop } from './drop.ts';
 import { help } from './help.ts';
 import { lab } from './lab.ts';
+import { reflect } from './reflect.ts';
 import { send } from './send.ts';
 import { status } from './status.ts';
 
@@ -15,5 +18,5 @@ export const barewire: CommandGroup = group({
   description: [
     'Counts, filters, redirects and sends packets with eBPF/XDP and AF_XDP, and builds private networks to try it in.',
   ],
-  commands: [count, send, doctor, status, lab, compile, help, completion],
+  commands: [count, capture, send, reflect, drop, doctor, status, lab, compile, help, completion],
 });
