@@ -10,7 +10,7 @@ import { checkExactness } from './middle/check.ts';
 import { analyseFlow } from './middle/flow.ts';
 import { foldBranches, optimise, tidy } from './middle/optimise.ts';
 import { Ranges } from './middle/ranges.ts';
-import type { Env, PlainVerdict, XdpProgram } from './program.ts';
+import type { AnyXdpProgram, Env, PlainVerdict, XdpProgram } from './program.ts';
 
 /** Where a function's text was written, so that messages show its own file and lines. */
 export interface Location {
@@ -28,7 +28,12 @@ export interface CompileOptions {
    * Finds where a place of a function's text was written: line from 1 and column from 0 within the text. Without
    * it, or where it knows nothing, messages count within the function.
    */
-  readonly locate?: (program: XdpProgram, text: string, line: number, column: number) => Location | undefined;
+  readonly locate?: (
+    program: AnyXdpProgram,
+    text: string,
+    line: number,
+    column: number,
+  ) => Location | undefined;
 }
 
 /** The maps of an env, by their names there. */
@@ -50,7 +55,7 @@ export function compile<E extends Env>(
   const { name, env, fn } = program;
   const { onShort, frags, attachType, license, unroll } = program.options;
   const sources = new Sources();
-  const where = new Lines(program as unknown as XdpProgram, sources, options);
+  const where = new Lines(program, sources, options);
   try {
     const { graph, maps } = lower(name, env, fn as (...args: never[]) => unknown, sources, {
       onShort: VERDICT[onShort],
@@ -94,13 +99,13 @@ export function compile<E extends Env>(
 
 /** Places of a compilation as lines of source. */
 class Lines {
-  readonly #program: XdpProgram;
+  readonly #program: AnyXdpProgram;
   readonly #sources: Sources;
   readonly #options: CompileOptions;
   readonly #memo = new Map<number, SourceLine>();
   readonly #starts = new Map<string, number[]>();
 
-  constructor(program: XdpProgram, sources: Sources, options: CompileOptions) {
+  constructor(program: AnyXdpProgram, sources: Sources, options: CompileOptions) {
     this.#program = program;
     this.#sources = sources;
     this.#options = options;

@@ -35,6 +35,7 @@ export {
 export { type CompileOptions, compile, type EnvMaps, type Location } from './compile.ts';
 export { CompileError } from './error.ts';
 export {
+  type AnyXdpProgram,
   type Env,
   type PlainVerdict,
   type ProgramOptions,

@@ -5,14 +5,20 @@ import type { Kernel, KernelEnv, Packet, Verdict } from './view.ts';
 /** What may stand in a program's env: maps, constants, arrays and objects of them, and helper functions. */
 export type Env = object;
 
-/** An XDP program: the function and what it is given. Plain data; nothing is compiled yet. */
-export interface XdpProgram<E extends Env = Env> {
+/** A program of any env. */
+export interface AnyXdpProgram {
   readonly name: string;
-  readonly env: E;
-  readonly fn: XdpFunction<E>;
+  readonly env: object;
+  readonly fn: (...args: never[]) => Verdict;
   readonly options: Required<ProgramOptions>;
   /** The stack when `program` was called: where the function was written. */
   readonly origin: string;
+}
+
+/** An XDP program: the function and what it is given. Plain data; nothing is compiled yet. */
+export interface XdpProgram<E extends Env = Env> extends AnyXdpProgram {
+  readonly env: E;
+  readonly fn: XdpFunction<E>;
 }
 
 /** The function that decides on one packet. */

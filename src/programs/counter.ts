@@ -1,33 +1,4 @@
-import {
-  add64,
-  assemble,
-  call,
-  exit,
-  type Item,
-  ja,
-  jeq,
-  jgt,
-  jne,
-  label,
-  ldx,
-  lsh64,
-  mapByName,
-  mov64,
-  type Register,
-  r0,
-  r1,
-  r2,
-  r3,
-  r4,
-  r5,
-  r6,
-  r7,
-  r8,
-  r9,
-  r10,
-  stx,
-  sub64,
-} from '../asm/index.ts';
+import { compile, type Packet, program, type XdpProgram } from '../compiler/index.ts';
 import { type Layout, struct, u64 } from '../layout/index.ts';
 import { type MapSpec, type ProgramSpec, perCpuArray } from '../spec/index.ts';
 
@@ -72,177 +43,162 @@ export interface CounterOptions {
   readonly frags: boolean;
 }
 
+/** What the program is given. */
+export type CounterEnv = CounterMaps & {
+  readonly kindOf: KindOf;
+  readonly ipv6Kind: Ipv6Kind;
+  readonly kinds: Kinds;
+  readonly tags: number;
+  readonly extensions: number;
+};
+
 /**
- * A program that counts every frame and lets it pass.
+ * A program that counts every frame and lets it pass, compiled.
  *
  * One counter per CPU and kind: on one CPU at most one frame is in the program at a time, so plain additions lose
  * nothing.
  */
-export function counterSpec({ frags }: CounterOptions): ProgramSpec<CounterMaps> {
-  const { instructions, functions } = assemble(code(frags), { entry: 'count_frames' });
-  return {
-    name: 'count_frames',
-    type: 'xdp',
-    attachType: 'xdp',
-    frags,
-    license: 'MIT',
-    instructions,
-    functions,
-    maps: { tallies: perCpuArray('tallies', tally, 2 * FRAME_KINDS.length) },
+export function counterSpec(options: CounterOptions): ProgramSpec<CounterMaps> {
+  return compile(counter(options));
+}
+
+/** The same as it is written. A frame that ends early counts as what it is so far. */
+export function counter({ frags }: CounterOptions): XdpProgram<CounterEnv> {
+  const tallies = perCpuArray('tallies', tally, 2 * FRAME_KINDS.length);
+  const env: CounterEnv = {
+    tallies,
+    kindOf,
+    ipv6Kind,
+    kinds,
+    tags: MAX_VLAN_TAGS,
+    extensions: MAX_EXTENSION_HEADERS,
   };
+  return program(
+    'count_frames',
+    env,
+    ({ tallies, kindOf, ipv6Kind, kinds, tags, extensions }, pkt) => {
+      let kind = kinds.other;
+      let tagged = 0;
+      let off = 12;
+      if (pkt.has(0, 14)) {
+        let type = pkt.be16(12);
+        let whole = true;
+        for (let i = 0; i < tags; i++) {
+          if (type !== 0x8100 && type !== 0x88a8 && type !== 0x9100) break; // 802.1Q, 802.1ad, and its forerunner
+          tagged = kinds.count;
+          off += 4;
+          if (!pkt.has(off, 2)) {
+            whole = false;
+            break;
+          }
+          type = pkt.be16(off);
+        }
+        if (whole) kind = kindOf(pkt, off + 2, type, kinds, extensions, ipv6Kind);
+      }
+      const tally = tallies.get(kind + tagged);
+      if (tally) {
+        tally.packets += 1n;
+        tally.bytes += BigInt(pkt.length);
+      }
+      return 'pass';
+    },
+    { frags, license: 'MIT' },
+  );
 }
 
-const ETHERNET = 14;
-const IPV4 = 20;
-const IPV6 = 40;
-const XDP_PASS = 2;
-/** `struct xdp_md` in `linux/bpf.h`. */
-const XDP_MD = { data: 0, dataEnd: 4 };
+/** Places in `FRAME_KINDS`, as constants for the program. */
+type Kinds = Readonly<
+  Record<
+    | 'ipv4Tcp'
+    | 'ipv4Udp'
+    | 'ipv4Icmp'
+    | 'ipv4Other'
+    | 'ipv6Tcp'
+    | 'ipv6Udp'
+    | 'ipv6Icmp'
+    | 'ipv6Other'
+    | 'arp'
+    | 'other'
+    | 'count',
+    number
+  >
+>;
 
-// All of the code: r6 the header at hand, r7 the end of the frame, r8 the kind, r5 the tag's share of the index,
-// r9 the context.
+const kinds: Kinds = {
+  ipv4Tcp: 0,
+  ipv4Udp: 1,
+  ipv4Icmp: 2,
+  ipv4Other: 3,
+  ipv6Tcp: 4,
+  ipv6Udp: 5,
+  ipv6Icmp: 6,
+  ipv6Other: 7,
+  arp: 8,
+  other: 9,
+  count: FRAME_KINDS.length,
+};
 
-function code(frags: boolean): Item[] {
-  return [
-    mov64(r9, r1),
-    ldx('u32', r6, r9, XDP_MD.data),
-    ldx('u32', r7, r9, XDP_MD.dataEnd),
-    mov64(r5, 0),
-    kindIs('other'),
-    unless(ETHERNET, 'count'),
-    ldx('u16', r3, r6, 12),
-    vlanTags(),
-    label('untagged'),
-    jeq(r3, networkOrder(0x0800), 'ipv4'),
-    jeq(r3, networkOrder(0x86dd), 'ipv6'),
-    jne(r3, networkOrder(0x0806), 'count'),
-    kindIs('arp'),
-    ja('count'),
-    ipv4(),
-    ipv6(),
-    label('count'),
-    count(frags),
-    mov64(r0, XDP_PASS),
-    exit(),
-  ];
-}
+type Ipv6Kind = (pkt: Packet, start: number, known: Kinds, extensions: number) => number;
 
-/** r6 moves along with the tags, so that the EtherType stays at its offset. */
-function vlanTags(): Item[] {
-  return Array.from({ length: MAX_VLAN_TAGS }, (_, depth) => [
-    jeq(r3, networkOrder(0x8100), `tag ${depth}`),
-    jeq(r3, networkOrder(0x88a8), `tag ${depth}`),
-    // The EtherType of stacked tags before 802.1ad gave them one.
-    jne(r3, networkOrder(0x9100), 'untagged'),
-    label(`tag ${depth}`),
-    mov64(r5, FRAME_KINDS.length),
-    add64(r6, 4),
-    unless(ETHERNET, 'count'),
-    ldx('u16', r3, r6, 12),
-  ]);
-}
+type KindOf = (
+  pkt: Packet,
+  off: number,
+  type: number,
+  known: Kinds,
+  extensions: number,
+  ipv6: Ipv6Kind,
+) => number;
 
-function ipv4(): Item[] {
-  return [
-    label('ipv4'),
-    kindIs('ipv4-other'),
-    unless(ETHERNET + IPV4, 'count'),
-    ldx('u8', r3, r6, ETHERNET + 9),
-    transport({ 6: 'ipv4-tcp', 17: 'ipv4-udp', 1: 'ipv4-icmp' }, 'ipv4'),
-    ja('count'),
-  ];
-}
+const kindOf: KindOf = (
+  pkt: Packet,
+  off: number,
+  type: number,
+  known: Kinds,
+  extensions: number,
+  ipv6: Ipv6Kind,
+): number => {
+  if (type === 0x0806) return known.arp;
+  if (type === 0x86dd) return ipv6(pkt, off, known, extensions);
+  if (type !== 0x0800) return known.other;
+  if (!pkt.has(off, 20)) return known.ipv4Other;
+  const protocol = pkt.ipv4(off).protocol;
+  if (protocol === 6) return known.ipv4Tcp;
+  if (protocol === 17) return known.ipv4Udp;
+  return protocol === 1 ? known.ipv4Icmp : known.ipv4Other;
+};
 
 /** The protocol stands at the end of a chain of extension headers, each with its own length (RFC 8200, section 4). */
-function ipv6(): Item[] {
-  return [
-    label('ipv6'),
-    kindIs('ipv6-other'),
-    unless(ETHERNET + IPV6, 'count'),
-    ldx('u8', r3, r6, ETHERNET + 6),
-    add64(r6, ETHERNET + IPV6),
-    Array.from({ length: MAX_EXTENSION_HEADERS }, (_, depth) => [
-      transport({ 6: 'ipv6-tcp', 17: 'ipv6-udp', 58: 'ipv6-icmpv6' }, `ipv6 ${depth}`),
-      extensionHeader(`${depth}`),
-    ]),
-    transport({ 6: 'ipv6-tcp', 17: 'ipv6-udp', 58: 'ipv6-icmpv6' }, 'ipv6 last'),
-    ja('count'),
-  ];
-}
-
-/** Hop-by-hop options, routing, destination options, mobility, HIP, shim6: next header, then 8-byte units beyond the first. */
-const EXTENSIONS = [0, 43, 60, 135, 139, 140];
-const FRAGMENT = 44;
-/** RFC 4302: its length counts 4-byte units less two. */
-const AUTHENTICATION = 51;
-
-function extensionHeader(name: string): Item[] {
-  return [
-    ...EXTENSIONS.map((number) => jeq(r3, number, `extension ${name}`)),
-    jeq(r3, FRAGMENT, `fragment ${name}`),
-    jne(r3, AUTHENTICATION, 'count'),
-    unless(2, 'count'),
-    ldx('u8', r4, r6, 1),
-    add64(r4, 2),
-    lsh64(r4, 2),
-    ja(`advance ${name}`),
-    label(`fragment ${name}`),
-    unless(2, 'count'),
-    mov64(r4, 8),
-    ja(`advance ${name}`),
-    label(`extension ${name}`),
-    unless(2, 'count'),
-    ldx('u8', r4, r6, 1),
-    add64(r4, 1),
-    lsh64(r4, 3),
-    label(`advance ${name}`),
-    ldx('u8', r3, r6, 0),
-    add64(r6, r4),
-  ];
-}
-
-/** Sets the kind by the protocol number in r3, if it is one of these. */
-function transport(kinds: Readonly<Record<number, FrameKind>>, name: string): Item[] {
-  return Object.entries(kinds).map(([number, kind]) => [
-    jne(r3, Number(number), `not ${name} ${kind}`),
-    kindIs(kind),
-    ja('count'),
-    label(`not ${name} ${kind}`),
-  ]);
-}
-
-function count(frags: boolean): Item[] {
-  return [
-    add64(r8, r5),
-    stx('u32', r10, r8, -4),
-    frags
-      ? [mov64(r1, r9), call('xdp_get_buff_len'), mov64(r7, r0)]
-      : [ldx('u32', r6, r9, XDP_MD.data), sub64(r7, r6)],
-    mapByName(r1, 'tallies'),
-    mov64(r2, r10),
-    add64(r2, -4),
-    call('map_lookup_elem'),
-    jeq(r0, 0, 'done'),
-    addTo(0, 1),
-    addTo(8, r7),
-    label('done'),
-  ];
-}
-
-function addTo(offset: number, amount: Register | number): Item[] {
-  return [ldx('u64', r1, r0, offset), add64(r1, amount), stx('u64', r0, r1, offset)];
-}
-
-function kindIs(kind: FrameKind): Item {
-  return mov64(r8, FRAME_KINDS.indexOf(kind));
-}
-
-/** Jumps unless so many bytes lie in the frame from r6 on. */
-function unless(bytes: number, otherwise: string): Item[] {
-  return [mov64(r2, r6), add64(r2, bytes), jgt(r2, r7, otherwise)];
-}
-
-/** A 16-bit number as it reads on a little-endian machine. */
-function networkOrder(value: number): number {
-  return ((value & 0xff) << 8) | (value >> 8);
-}
+const ipv6Kind: Ipv6Kind = (pkt, start, known, extensions) => {
+  if (!pkt.has(start, 40)) return known.ipv6Other;
+  let next = pkt.ipv6(start).nextHeader;
+  let off = start + 40;
+  for (let i = 0; i < extensions; i++) {
+    if (next === 6 || next === 17 || next === 58) break;
+    let unit = 8;
+    let more = 1;
+    switch (next) {
+      case 0: // hop-by-hop options
+      case 43: // routing
+      case 60: // destination options
+      case 135: // mobility
+      case 139: // HIP
+      case 140: // shim6
+        break;
+      case 44: // fragment, of eight bytes whatever its second one says
+        unit = 0;
+        break;
+      case 51: // authentication, in units of four bytes less two (RFC 4302)
+        unit = 4;
+        more = 2;
+        break;
+      default:
+        return known.ipv6Other;
+    }
+    if (!pkt.has(off, 2)) return known.ipv6Other;
+    next = pkt.u8(off);
+    off += unit === 0 ? 8 : (pkt.u8(off + 1) + more) * unit;
+  }
+  if (next === 6) return known.ipv6Tcp;
+  if (next === 17) return known.ipv6Udp;
+  return next === 58 ? known.ipv6Icmp : known.ipv6Other;
+};

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Location, XdpProgram } from '../compiler/index.ts';
+import type { AnyXdpProgram, Location } from '../compiler/index.ts';
 import { SourceMap } from './source-map.ts';
 
 /** A file of JavaScript and what it was made from. */
@@ -21,7 +21,7 @@ const scripts = new Map<string, Script | undefined>();
  * @param column From 0.
  */
 export function locateSource(
-  program: XdpProgram,
+  program: AnyXdpProgram,
   text: string,
   line: number,
   column: number,
