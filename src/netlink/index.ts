@@ -95,6 +95,7 @@ export type { Neighbour, NeighbourFlag, NeighbourOptions, NeighbourState } from 
 export { type NeighbourFilter, Neighbours } from './neighbours.ts';
 export {
   type Napi,
+  type NapiChanges,
   Netdev,
   type Queue,
   type XdpCapabilities,

@@ -1,4 +1,4 @@
-import { type Attribute, type Attributes, u32Attribute } from './attribute.ts';
+import { type Attribute, type Attributes, u32Attribute, u64Attribute } from './attribute.ts';
 import type { AttributeNames } from './fault.ts';
 import { GENERIC_DUMP, type GenericNetlink } from './generic.ts';
 import type { LinkRef } from './link-spec.ts';
@@ -66,7 +66,12 @@ export interface Napi {
   readonly irqSuspendTimeout: bigint | undefined;
 }
 
-const CMD = { DEV_GET: 1, QUEUE_GET: 10, NAPI_GET: 11 } as const;
+/** What can be changed of a NAPI instance; what is absent stays. */
+export type NapiChanges = Partial<
+  Record<'deferHardIrqs', number> & Record<'groFlushTimeout' | 'irqSuspendTimeout', bigint>
+>;
+
+const CMD = { DEV_GET: 1, QUEUE_GET: 10, NAPI_GET: 11, NAPI_SET: 14 } as const;
 
 const DEV = {
   IFINDEX: 1,
@@ -135,6 +140,29 @@ export class Netdev {
    */
   napis(link: LinkRef): Napi[] {
     return this.#list(CMD.NAPI_GET, link, NAPI.IFINDEX, NAPI_NAMES, 'NAPI instances').map(decodeNapi);
+  }
+
+  /**
+   * Changes how a NAPI instance waits between interrupts.
+   *
+   * @throws NetlinkError `BW_UNSUPPORTED` before Linux 6.13, `BW_NOT_FOUND` when there is no such instance.
+   */
+  setNapi(id: number, changes: NapiChanges): void {
+    const family = this.#generic.family('netdev', FAMILY_MISSING);
+    const attributes: Attribute[] = [u32Attribute(NAPI.ID, id)];
+    const { deferHardIrqs, groFlushTimeout, irqSuspendTimeout } = changes;
+    if (deferHardIrqs !== undefined) attributes.push(u32Attribute(NAPI.DEFER_HARD_IRQS, deferHardIrqs));
+    if (groFlushTimeout !== undefined) attributes.push(u64Attribute(NAPI.GRO_FLUSH_TIMEOUT, groFlushTimeout));
+    if (irqSuspendTimeout !== undefined) {
+      attributes.push(u64Attribute(NAPI.IRQ_SUSPEND_TIMEOUT, irqSuspendTimeout));
+    }
+    this.#generic.request(family, {
+      command: CMD.NAPI_SET,
+      attributes,
+      doing: `change the NAPI instance ${id}`,
+      names: NAPI_NAMES,
+      hint: () => (family.commands.has(CMD.NAPI_SET) ? undefined : 'It takes Linux 6.13 or later.'),
+    });
   }
 
   #list(command: number, link: LinkRef, type: number, names: AttributeNames, what: string): Attributes[] {

@@ -1,5 +1,6 @@
 import { ArgumentError } from '../error.ts';
 import { callTo, type Fd } from '../sys/index.ts';
+import type { NapiTiming } from './napi-settings.ts';
 import { SO, SOL_SOCKET } from './uapi.ts';
 
 /** The driver is polled from our own thread instead of by interrupts. */
@@ -8,6 +9,12 @@ export interface BusyPollOptions {
   readonly microseconds?: number;
   /** Packets that one wake-up may take. Default is 64. */
   readonly budget?: number;
+  /**
+   * Hold the card's interrupts back meanwhile: how many empty polls before they are switched on again, and after how
+   * many ns without a poll the kernel polls by itself. Changed for the whole queue, and restored on close, or after a
+   * crash by the next run. Of `openInterface` only; Linux 6.13. Default is to change nothing.
+   */
+  readonly interrupts?: NapiTiming;
 }
 
 /** Has the socket prefer busy polling (Linux 5.11). */

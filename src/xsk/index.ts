@@ -13,6 +13,7 @@ export {
 export type { FrameBuild, FrameVisit, LinkLayer } from './link-layer.ts';
 export type { Match, MatchRule, PortRange } from './match.ts';
 export { MemoryLink, type MemoryLinkOptions, memoryLinkPair } from './memory-link.ts';
+export { type NapiTiming, restoreNapiLeftovers } from './napi-settings.ts';
 export { FrameOwnershipError, type OwnerName } from './ownership.ts';
 export { PacketBatch } from './packet-batch.ts';
 export { PacketLink, type PacketLinkOptions, type PacketStatistics } from './packet-link.ts';

@@ -10,8 +10,9 @@ import type { BusyPollOptions } from './busy-poll.ts';
 import { type DriveOptions, type Driver, drive, Sleeper } from './driver.ts';
 import { InterfaceGoneError } from './error.ts';
 import type { Match } from './match.ts';
+import { NapiSettings, restoreNapiLeftovers } from './napi-settings.ts';
 import { PacketBatch } from './packet-batch.ts';
-import { discoverQueues } from './queues.ts';
+import { discoverQueues, type InterfaceQueues } from './queues.ts';
 import { Readable } from './readable.ts';
 import { redirectSpec } from './redirect.ts';
 import { XskSocket } from './socket.ts';
@@ -69,6 +70,7 @@ export interface BatchOptions {
  */
 export async function openInterface(ref: string | number, options: InterfaceOptions): Promise<XskInterface> {
   const { netns, multiBuffer = false } = options;
+  restoreNapiLeftovers(netns);
   const found = discoverQueues(ref, netns);
   const numbers = options.queues ?? Array.from({ length: found.queues }, (_, queue) => queue);
   const spec = isProgram(options.match)
@@ -97,11 +99,26 @@ export async function openInterface(ref: string | number, options: InterfaceOpti
       replace: options.replace ?? false,
     });
     undo.push(() => attachment.close());
-    return new XskInterface(found, sockets, attachment, map, loaded, netns);
+    const timing = options.busyPoll?.interrupts;
+    const settings =
+      timing === undefined ? undefined : NapiSettings.apply(found.index, numbers, timing, netns);
+    if (settings !== undefined) undo.push(() => settings.close());
+    return new XskInterface({ found, sockets, attachment, map, loaded, settings, netns });
   } catch (error) {
     for (const step of undo.reverse()) step();
     throw error;
   }
+}
+
+/** What `openInterface` has made. */
+interface InterfaceParts {
+  readonly found: InterfaceQueues;
+  readonly sockets: readonly XskSocket[];
+  readonly attachment: XdpAttachment;
+  readonly map: BpfMap<number, number, XskSocket>;
+  readonly loaded: Disposable;
+  readonly settings: NapiSettings | undefined;
+  readonly netns: Netns | string | undefined;
 }
 
 /** All (or some) queues of an interface, as `openInterface` gives it. */
@@ -122,6 +139,7 @@ export class XskInterface extends EventEmitter<InterfaceEvents> implements Async
   readonly #attachment: XdpAttachment;
   readonly #map: BpfMap<number, number, XskSocket>;
   readonly #loaded: Disposable;
+  readonly #settings: NapiSettings | undefined;
   readonly #ending = new AbortController();
   readonly #net: Netlink;
   readonly #monitor: Monitor;
@@ -130,14 +148,8 @@ export class XskInterface extends EventEmitter<InterfaceEvents> implements Async
   /** Why it ended by itself. */
   #fault: unknown;
 
-  constructor(
-    found: ReturnType<typeof discoverQueues>,
-    sockets: readonly XskSocket[],
-    attachment: XdpAttachment,
-    map: BpfMap<number, number, XskSocket>,
-    loaded: Disposable,
-    netns: Netns | string | undefined,
-  ) {
+  constructor(parts: InterfaceParts) {
+    const { found, sockets, attachment } = parts;
     super();
     this.name = found.name;
     this.index = found.index;
@@ -151,9 +163,10 @@ export class XskInterface extends EventEmitter<InterfaceEvents> implements Async
       ...(sockets[0]?.refusals ?? []),
     ];
     this.#attachment = attachment;
-    this.#map = map;
-    this.#loaded = loaded;
-    this.#net = new Netlink({ netns });
+    this.#map = parts.map;
+    this.#loaded = parts.loaded;
+    this.#settings = parts.settings;
+    this.#net = new Netlink({ netns: parts.netns });
     this.#monitor = this.#net.monitor({ groups: ['link'] });
     this.#up = this.#net.links.find(found.index)?.up ?? false;
     this.#watching = this.#watch().catch((error: unknown) => {
@@ -250,6 +263,8 @@ export class XskInterface extends EventEmitter<InterfaceEvents> implements Async
   async close(): Promise<void> {
     if (!this.#ending.signal.aborted) {
       this.#ending.abort();
+      // Settings first: detaching may take the queue's NAPI instance away.
+      this.#settings?.close();
       this.#attachment.close();
       for (const socket of this.sockets) {
         this.#map.delete(socket.queue);
