@@ -18,7 +18,7 @@ import { agree, noises } from './agree.ts';
 import { randomProgram } from './random-program.ts';
 
 /** Programs per run; more by FUZZ_PROGRAMS, from another place on by FUZZ_SEED. */
-const COUNT = Number(process.env.FUZZ_PROGRAMS ?? 150);
+const COUNT = Number(process.env.FUZZ_PROGRAMS ?? 60);
 const SEED = Number(process.env.FUZZ_SEED ?? 1);
 
 describe('random programs', () => {

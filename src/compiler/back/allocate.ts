@@ -95,6 +95,7 @@ function rewriteBlock(
   temporary: Set<number>,
 ): void {
   const result: Inst[] = [];
+  let kept: { register: number; temporary: number; store: Inst } | undefined;
   const fetch = (register: number, at: number): number => {
     const definition = again.get(register);
     const off = slots.get(register);
@@ -110,10 +111,19 @@ function rewriteBlock(
     if (d >= 0 && again.has(d)) continue;
     if (inst.op === 'mov' && !inst.narrow && slots.has(d) && slots.get(inst.src) === slots.get(d)) continue;
     const renamed = new Map<number, number>();
-    eachUse(inst, (r) => {
-      if (!renamed.has(r) && (again.has(r) || slots.has(r))) renamed.set(r, fetch(r, inst.at));
-    });
     const slot = d >= 0 ? slots.get(d) : undefined;
+    // What the instruction before has just put away is still in its register.
+    const held = kept;
+    kept = undefined;
+    eachUse(inst, (r) => {
+      if (renamed.has(r) || !(again.has(r) || slots.has(r))) return;
+      if (held?.register !== r) {
+        renamed.set(r, fetch(r, inst.at));
+        return;
+      }
+      renamed.set(r, held.temporary);
+      if (d === r && result[result.length - 1] === held.store) result.pop();
+    });
     if (slot !== undefined && !renamed.has(d)) {
       const fresh = program.registers++;
       temporary.add(fresh);
@@ -125,7 +135,11 @@ function rewriteBlock(
       inst.left = renamed.get(inst.left) ?? inst.left;
     }
     result.push(inst);
-    if (slot !== undefined) result.push(memory('store', FP, renamed.get(d)!, slot, inst.at));
+    if (slot !== undefined) {
+      const store = memory('store', FP, renamed.get(d)!, slot, inst.at);
+      result.push(store);
+      kept = { register: d, temporary: renamed.get(d)!, store };
+    }
   }
   const { end } = block;
   if (end.kind === 'branch') {

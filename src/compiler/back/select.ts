@@ -1,5 +1,5 @@
 import { MAX_OFFSET } from '../front/packet.ts';
-import type { Block, Graph, Node } from '../middle/ir.ts';
+import type { Block, Graph, Loop, Node } from '../middle/ir.ts';
 import { fits, INT32, type Ranges, UINT32 } from '../middle/ranges.ts';
 import { VerifierBounds } from './known.ts';
 import {
@@ -36,6 +36,9 @@ class Selector {
   readonly #blocks = new Map<Block, MachineBlock>();
   /** Nodes that something other than a branch needs in a register. */
   readonly #wanted = new Set<Node>();
+  /** Loops in which verifiers must not learn from conditions. */
+  readonly #tangled = new Set<Loop>();
+  #long = false;
   readonly #program: MachineProgram;
   #block: MachineBlock;
 
@@ -66,6 +69,11 @@ class Selector {
 
   run(): MachineProgram {
     this.#findWanted();
+    for (const loop of this.#graph.loops) {
+      if (isTangled(loop)) this.#tangled.add(loop);
+      // A verifier goes through a long loop once for every state that it may be entered with.
+      if (totalTrips(loop) >= 200n) this.#long = true;
+    }
     for (const block of this.#graph.order) {
       for (const phi of block.phis) this.#registers.set(phi, this.#fresh());
     }
@@ -578,14 +586,33 @@ class Selector {
       [a, b, x, y] = [b, a, y, x];
       cond = MIRRORED[cond];
     }
-    const left = this.#use(a, at);
+    const hide = this.#hides(node, block);
+    const left = hide ? this.#hidden(a, at) : this.#use(a, at);
     if (b.op === 'const') {
       const imm = signed64(b.value);
       if (fitsImm(imm)) return { cond, a: left, b: -1, imm, narrow: false };
       const both32 = fits(x, UINT32) && fits(y, UINT32);
       if (both32) return { cond, a: left, b: -1, imm: BigInt.asIntN(32, imm), narrow: true };
     }
-    return { cond, a: left, b: this.#use(b, at), imm: 0n, narrow: false };
+    return { cond, a: left, b: hide ? this.#hidden(b, at) : this.#use(b, at), imm: 0n, narrow: false };
+  }
+
+  /** Whether what a comparison tells is better kept from the verifier; what ends a loop it must know. */
+  #hides(node: Node, block: Block): boolean {
+    if (node.args[0]!.type === 'ptr') return false;
+    const { loop } = block;
+    if (!this.#long && (loop === undefined || !this.#tangled.has(loop))) return false;
+    if (loop === undefined) return true;
+    const { term } = block;
+    const leaves = term.kind === 'branch' && !(loop.blocks.has(term.then) && loop.blocks.has(term.otherwise));
+    return !(leaves && node.args.some((arg) => isCounter(arg, loop)));
+  }
+
+  /** A copy that the verifier does not link with the original: an operation, even an empty one, ends that. */
+  #hidden(node: Node, at: number): number {
+    const dst = this.#copy(node, at);
+    if (node.op !== 'const') this.#alui(dst, 'or', 0n, at);
+    return dst;
   }
 
   #finish(block: Block): void {
@@ -661,6 +688,32 @@ class Selector {
       else this.#emit('mov', at, { dst, src: this.#use(node, at) });
     }
   }
+}
+
+/**
+ * Whether a loop has so many conditions that a verifier, which follows every combination of what they tell, may not
+ * come to an end.
+ */
+function isTangled(loop: Loop): boolean {
+  let conditions = 0;
+  for (const block of loop.blocks) if (block.term.kind === 'branch') conditions++;
+  return conditions >= 6 && totalTrips(loop) * BigInt(conditions) >= 100n;
+}
+
+/** How often a loop's body runs in all, with the loops around it. */
+function totalTrips(loop: Loop): bigint {
+  let trips = 1n;
+  for (let l: Loop | undefined = loop; l !== undefined; l = l.parent) trips *= l.trips ?? 1n;
+  return trips;
+}
+
+/** Whether a value is a variable of the loop that steps from iteration to iteration, or what it runs up to. */
+function isCounter(node: Node, loop: Loop, depth = 0): boolean {
+  let value = node;
+  while (value.op === 'add' || value.op === 'sub') value = value.args[0]!;
+  if (value.op === 'visible') return true;
+  if (value.op !== 'phi' || !loop.blocks.has(value.block) || depth > 8) return false;
+  return value.block === loop.header || value.args.some((arg) => isCounter(arg, loop, depth + 1));
 }
 
 /** Helpers that return an int: errors are negative. */
