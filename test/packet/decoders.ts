@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import {
   AhView,
   ArpView,
@@ -125,6 +126,15 @@ function readView(View: new () => AnyView, bytes: Uint8Array, offset: number, en
   const view = new View();
   view.at(bytes, offset, end);
   const values = readGetters(view);
+  for (const [name, value] of Object.entries(values)) {
+    // Where something lies is never past what was given, or -1 where there is none of it.
+    if (/(Offset|End)$/.test(name) && name !== 'fragmentOffset') {
+      assert.ok(
+        Number(value) === -1 || (Number(value) >= offset && Number(value) <= end),
+        `${View.name}.${name}`,
+      );
+    }
+  }
   const verifier = view as { verifyChecksum?: (addressSum: number) => boolean };
   return { ...values, verified: verifier.verifyChecksum?.(0x1234) };
 }

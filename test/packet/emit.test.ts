@@ -46,6 +46,7 @@ import {
   IpProtocol,
   Ipv4View,
   Ipv6ExtensionView,
+  Ipv6OptionCursor,
   Ipv6View,
   type PacketLayer,
   PacketLayers,
@@ -201,6 +202,22 @@ describe('emitters', () => {
     emitUdp(out, 20, { sourcePort: 1, destinationPort: 2, checksum: 0 });
     assert.equal(new UdpView().at(out, 20).checksum, 0);
     assert.ok(new UdpView().at(out, 20).verifyChecksum(0));
+  });
+
+  it('align the options of IPv6 as their definitions ask', () => {
+    // A router alert lies at an even offset, a jumbo payload two behind a multiple of four; the header begins at 0.
+    const options = [
+      { kind: 'other', type: 30, data: new Uint8Array(1) },
+      { kind: 'routerAlert', value: 7 },
+      { kind: 'other', type: 30, data: new Uint8Array(3) },
+      { kind: 'jumbo', length: 0x12345 },
+    ] as const;
+    const bytes = emitted((out, at) => emitIpv6OptionsHeader(out, at, { nextHeader: 17, options }));
+    const cursor = new Ipv6OptionCursor().start(bytes, 2, bytes.length);
+    const offsets: number[] = [];
+    while (cursor.next()) offsets.push(cursor.offset);
+    assert.deepEqual(offsets, [2, 6, 10, 18]);
+    assert.deepEqual(decodeIpv6Options(bytes, 2, bytes.length), options);
   });
 
   it('write a computed UDP checksum of 0 as 0xffff', () => {

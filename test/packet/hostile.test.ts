@@ -2,13 +2,33 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { CodecError } from '../../src/error.ts';
-import { CaptureReader, decodeName, PacketLayers } from '../../src/packet/index.ts';
+import {
+  AhView,
+  ArpView,
+  buildPacket,
+  CaptureReader,
+  decodeName,
+  Ipv4View,
+  Ipv6ExtensionCursor,
+  Ipv6ExtensionView,
+  Ipv6View,
+  LayerKind,
+  NdpView,
+  type PacketLayer,
+  PacketLayers,
+  type PacketView,
+  PppControlView,
+  PppoeView,
+  TcpView,
+  UdpView,
+} from '../../src/packet/index.ts';
 import { generatePacket, KINDS } from './corpus.ts';
 import { DECODERS, type Decoder } from './decoders.ts';
 import { Random } from './random.ts';
 
 const LEAD = 16;
 const TRAIL = 64;
+const POISON = new Random(10).bytes(4096);
 
 /**
  * What a decoder makes of bytes that lie in the middle of others.
@@ -16,9 +36,10 @@ const TRAIL = 64;
  * It may refuse them, but only with a CodecError; and it must not depend on what is around them.
  */
 function outcome(decoder: Decoder, data: Uint8Array): unknown {
-  // The poisons differ in every bit, so that a single bit read from outside shows.
-  const [one, other] = [0x00, 0xff].map((poison) => {
-    const bytes = new Uint8Array(LEAD + data.length + TRAIL).fill(poison);
+  // The poisons differ in every bit, so that a single bit read from outside shows; and as they are no pattern, they
+  // differ in their checksums too.
+  const [one, other] = [0x00, 0xff].map((mask) => {
+    const bytes = POISON.slice(0, LEAD + data.length + TRAIL).map((byte) => byte ^ mask);
     bytes.set(data, LEAD);
     try {
       return { value: decoder(bytes, LEAD, LEAD + data.length) };
@@ -35,7 +56,7 @@ describe('decoders', () => {
   for (const [name, decoder] of DECODERS) {
     it(`${name}: random bytes give a result or a CodecError, and nothing outside them is read`, () => {
       fc.assert(
-        fc.property(fc.uint8Array({ maxLength: 120 }), (data) => {
+        fc.property(fc.uint8Array({ maxLength: 120, size: 'max' }), (data) => {
           outcome(decoder, data);
         }),
         { numRuns: 300 },
@@ -82,6 +103,211 @@ describe('decoders', () => {
         assert.throws(() => decoder(bytes, offset, end), CodecError, `${name} from ${offset} to ${end}`);
       }
     }
+  });
+});
+
+describe('views', () => {
+  const eth = { layer: 'eth', source: 1, destination: 2 } as const;
+  const v4 = {
+    layer: 'ipv4',
+    source: 1,
+    destination: 2,
+    options: [{ kind: 'routerAlert', value: 0 }],
+  } as const;
+  const v6 = { layer: 'ipv6', source: '::1', destination: '::2' } as const;
+  const tcp = {
+    layer: 'tcp',
+    sourcePort: 1,
+    destinationPort: 2,
+    sequence: 3,
+    options: [{ kind: 'mss', value: 4 }],
+  } as const;
+  const arp = {
+    layer: 'arp',
+    operation: 1,
+    senderHardwareAddress: 1,
+    senderProtocolAddress: 1,
+    targetProtocolAddress: 2,
+  } as const;
+  const udp = { layer: 'udp', sourcePort: 1, destinationPort: 2 } as const;
+  const ah = { layer: 'ah', spi: 1, sequence: 2, icv: new Uint8Array(12) } as const;
+  const options = [{ kind: 'other', type: 30, data: new Uint8Array(20) }] as const;
+  const hopByHop = { layer: 'hopByHop', options } as const;
+  const advertisement = {
+    layer: 'ndp',
+    message: { kind: 'neighborSolicitation', target: '::1', options: [] },
+  } as const;
+
+  type Viewed = { at(bytes: Uint8Array, offset?: number, end?: number): unknown };
+  interface Refusal {
+    readonly what: string;
+    readonly view: Viewed;
+    readonly layers: readonly PacketLayer[];
+    /** Where the header lies in the packet. */
+    readonly at: number;
+    /** A byte of it that is changed to a value. */
+    readonly change?: readonly [offset: number, value: number];
+    /** How many bytes of it are left. */
+    readonly length?: number;
+    readonly message: RegExp;
+  }
+  const refusals: readonly Refusal[] = [
+    {
+      what: 'options cut off',
+      view: new Ipv4View(),
+      layers: [v4, udp],
+      at: 0,
+      length: 23,
+      message: /needs 24 bytes, 23/,
+    },
+    {
+      what: 'another version',
+      view: new Ipv4View(),
+      layers: [v4, udp],
+      at: 0,
+      change: [0, 0x66],
+      message: /version 6/,
+    },
+    {
+      what: 'too short a header',
+      view: new Ipv4View(),
+      layers: [v4, udp],
+      at: 0,
+      change: [0, 0x44],
+      message: /header length of 16/,
+    },
+    {
+      what: 'less than its header',
+      view: new Ipv4View(),
+      layers: [v4, udp],
+      at: 0,
+      change: [3, 23],
+      message: /total length of 23/,
+    },
+    {
+      what: 'another version',
+      view: new Ipv6View(),
+      layers: [v6, udp],
+      at: 0,
+      change: [0, 0x45],
+      message: /not version 6/,
+    },
+    {
+      what: 'options cut off',
+      view: new TcpView(),
+      layers: [v6, tcp],
+      at: 40,
+      length: 23,
+      message: /needs 24 bytes, 23/,
+    },
+    {
+      what: 'too short a header',
+      view: new TcpView(),
+      layers: [v6, tcp],
+      at: 40,
+      change: [12, 0x40],
+      message: /header length of 16/,
+    },
+    {
+      what: 'other hardware addresses',
+      view: new ArpView(),
+      layers: [eth, arp],
+      at: 14,
+      change: [4, 8],
+      message: /6 and 4 bytes/,
+    },
+    {
+      what: 'other protocol addresses',
+      view: new ArpView(),
+      layers: [eth, arp],
+      at: 14,
+      change: [5, 16],
+      message: /6 and 4 bytes/,
+    },
+    {
+      what: 'a length below 8',
+      view: new UdpView(),
+      layers: [v6, udp],
+      at: 40,
+      change: [5, 7],
+      message: /below 8/,
+    },
+    {
+      what: 'its check value cut off',
+      view: new AhView(),
+      layers: [v4, ah, udp],
+      at: 24,
+      length: 23,
+      message: /needs 24 bytes, 23/,
+    },
+    {
+      what: 'no room for its own fields',
+      view: new AhView(),
+      layers: [v4, ah, udp],
+      at: 24,
+      change: [1, 0],
+      message: /header length of 8/,
+    },
+    {
+      what: 'options cut off',
+      view: new Ipv6ExtensionView(),
+      layers: [v6, hopByHop, udp],
+      at: 40,
+      length: 23,
+      message: /needs 24 bytes, 23/,
+    },
+    {
+      what: 'its target cut off',
+      view: new NdpView(),
+      layers: [v6, advertisement],
+      at: 40,
+      length: 23,
+      message: /needs 24 bytes, 23/,
+    },
+    {
+      what: 'another type',
+      view: new NdpView(),
+      layers: [v6, advertisement],
+      at: 40,
+      change: [0, 128],
+      message: /type 128/,
+    },
+    {
+      what: 'another version',
+      view: new PppoeView(),
+      layers: [{ layer: 'pppoe', code: 9, sessionId: 0 }],
+      at: 0,
+      change: [0, 0x21],
+      message: /version 1 and type 1/,
+    },
+    {
+      what: 'a length below 4',
+      view: new PppControlView(),
+      layers: [{ layer: 'lcp', code: 9, identifier: 0 }],
+      at: 0,
+      change: [3, 3],
+      message: /below 4/,
+    },
+  ];
+  for (const { what, view, layers, at, change, length, message } of refusals) {
+    it(`${view.constructor.name} refuses ${what}, and accepts the same header whole`, () => {
+      const packet = buildPacket(layers);
+      assert.equal(view.at(packet, at), view);
+      if (change !== undefined) packet[at + change[0]] = change[1];
+      const end = length === undefined ? packet.length : at + length;
+      assert.throws(() => view.at(packet, at, end), { code: 'BW_CODEC', message });
+      // A view that refused points where it pointed before.
+      assert.equal((view as unknown as PacketView).end, packet.length);
+    });
+  }
+
+  it('of extension headers end a walk where one is cut off', () => {
+    const packet = buildPacket([v6, hopByHop, udp]);
+    const layers = new PacketLayers().decode(packet, 0, 63, LayerKind.ipv6);
+    assert.deepEqual(layers.names(), ['ipv6', 'payload']);
+    assert.equal(layers.problem, 'truncated');
+    const cursor = new Ipv6ExtensionCursor().start(packet, 40, 63, 0);
+    assert.throws(() => cursor.next(), { code: 'BW_CODEC', message: /cut short/ });
   });
 });
 
