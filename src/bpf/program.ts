@@ -176,7 +176,7 @@ function loadWithLog(attribute: Attribute, level: 1 | 2): { result: number; log:
 function explainRefusal(spec: ProgramSpec, errno: number, attribute: Attribute): Error {
   if (errno !== Errno.EPERM) {
     const { log } = loadWithLog(attribute, 1);
-    if (log !== '') return new VerifierError(spec.name, errno, log);
+    if (log !== '') return new VerifierError(spec, errno, log);
   }
   const slots = spec.instructions.reduce((sum, instruction) => sum + slotsOf(instruction), 0);
   const hints: Partial<Record<number, string>> = {

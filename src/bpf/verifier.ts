@@ -1,4 +1,6 @@
+import { type SourceLine, slotsOf } from '../asm/index.ts';
 import { BarewireError, type ErrorDetails } from '../error.ts';
+import type { ProgramSpec } from '../spec/index.ts';
 import { errnoMeaning, errnoName } from '../sys/index.ts';
 
 /**
@@ -10,17 +12,16 @@ export class VerifierError extends BarewireError {
   readonly errno: number;
   /** The verifier's whole log. */
   readonly log: string;
-  /** The line of source at which it gave up, as the program's line info has it. */
+  /** The line of source at which it gave up, its file and number. */
   readonly source: string | undefined;
 
-  constructor(program: string, errno: number, log: string, details: ErrorDetails = {}) {
-    const { complaint, source } = lastWords(log);
+  constructor(program: ProgramSpec, errno: number, log: string) {
+    const { complaint, slot, line } = lastWords(log);
+    // Older kernels print the line without where it stands.
+    const source = (slot === undefined ? undefined : sourceAt(program, slot)) ?? line;
     const where = source === undefined ? '' : ` at \`${source}\``;
     const said = complaint === '' ? `${errnoMeaning(errno)} (${errnoName(errno)}), without a log` : complaint;
-    super('BW_VERIFIER', `the verifier refused the program '${program}'${where}: ${said}`, {
-      ...hintFor(log),
-      ...details,
-    });
+    super('BW_VERIFIER', `the verifier refused the program '${program.name}'${where}: ${said}`, hintFor(log));
     this.errno = errno;
     this.log = log;
     this.source = source;
@@ -35,8 +36,12 @@ function hintFor(log: string): ErrorDetails {
   };
 }
 
-/** The complaint at the end of a verifier log, and the source line it belongs to. */
-export function lastWords(log: string): { complaint: string; source: string | undefined } {
+/** The complaint at the end of a verifier log, the slot of the instruction it is about, and the line printed last. */
+function lastWords(log: string): {
+  complaint: string;
+  slot: number | undefined;
+  line: string | undefined;
+} {
   const lines = log
     .split('\n')
     .map((line) => line.trimEnd())
@@ -46,8 +51,24 @@ export function lastWords(log: string): { complaint: string; source: string | un
     lines.pop();
   const complaint = lines.at(-1) ?? '';
   const instruction = lines.findLast((line) => /^\d+: \(/.test(line));
-  const source = lines.findLast((line) => line.startsWith('; '))?.slice(2);
   const context =
     instruction !== undefined && instruction !== complaint ? ` (instruction ${instruction})` : '';
-  return { complaint: complaint === '' ? '' : complaint + context, source };
+  return {
+    complaint: complaint === '' ? '' : complaint + context,
+    slot: instruction === undefined ? undefined : Number.parseInt(instruction, 10),
+    line: lines.findLast((line) => line.startsWith('; '))?.slice(2),
+  };
+}
+
+/** As newer kernels print it: `return pkt.u8(0); @ filter.ts:12`. */
+function sourceAt({ instructions }: ProgramSpec, slot: number): string | undefined {
+  let source: SourceLine | undefined;
+  let next = 0;
+  for (const instruction of instructions) {
+    // One without a line belongs to the line before it.
+    source = instruction.source ?? source;
+    next += slotsOf(instruction);
+    if (slot < next) break;
+  }
+  return source && `${source.text} @ ${source.file}:${source.line}`;
 }
