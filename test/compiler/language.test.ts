@@ -25,7 +25,7 @@ import {
   xskMap,
 } from '../../src/compiler/index.ts';
 import { array as arrayOf } from '../../src/layout/index.ts';
-import { agree, noises } from './agree.ts';
+import { agree, noise, noises } from './agree.ts';
 
 /** Where programs leave what they computed. */
 const out = array('out', struct('Out', { a: u64, b: u32, c: i32 }), 4);
@@ -582,6 +582,24 @@ describe('packet', () => {
       ),
       packets,
     );
+  });
+
+  it('counts and reaches what lies beyond the first buffer', () => {
+    const jumbo = program(
+      'jumbo',
+      { out },
+      ({ out }, pkt) => {
+        const slot = out.get(0);
+        if (!slot) return 'aborted';
+        slot.a = BigInt(pkt.length);
+        slot.b = pkt.whole.be32(8000);
+        pkt.whole.store.be32(8996, 0x01020304);
+        return pkt.whole.u8(9000) > 1 ? 'drop' : 'pass';
+      },
+      { frags: true, onShort: 'tx' },
+    );
+    const [result] = agree(jumbo, [noise(9000, 7)]);
+    assert.equal(result?.verdict, 'tx', 'byte 9000 is the first that is missing');
   });
 });
 

@@ -697,7 +697,7 @@ class Selector {
 function isTangled(loop: Loop): boolean {
   let conditions = 0;
   for (const block of loop.blocks) if (block.term.kind === 'branch') conditions++;
-  return conditions >= 6 && totalTrips(loop) * BigInt(conditions) >= 100n;
+  return conditions >= 6 && totalTrips(loop) * BigInt(conditions) >= 200n;
 }
 
 /** How often a loop's body runs in all, with the loops around it. */

@@ -28,10 +28,10 @@ export function checkExactness(graph: Graph, ranges: Ranges): void {
       );
     }
   }
-  for (const block of graph.order) {
-    if (ranges.isDead(block)) continue;
-    for (const node of [...block.phis, ...block.nodes]) check(node, ranges);
-  }
+  const alive = graph.order.filter((block) => !ranges.isDead(block));
+  // Operations first: where a loop's variable runs away, the operation is what has to change.
+  for (const block of alive) for (const node of block.nodes) check(node, ranges);
+  for (const block of alive) for (const phi of block.phis) check(phi, ranges);
 }
 
 function check(node: Node, ranges: Ranges): void {
