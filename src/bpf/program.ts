@@ -8,7 +8,7 @@ import { loadBtf } from './btf-object.ts';
 import { type ProgramInfo, programInfo } from './info.ts';
 import { openPinned, pinObject } from './pin.ts';
 import { type TestRun, type TestRunOptions, testRun } from './test-run.ts';
-import { ATTACH_TYPE, Command, PROGRAM_TYPE_XDP, XDP_HAS_FRAGS } from './uapi.ts';
+import { ATTACH_TYPE, Command, PROGRAM_TYPE_XDP, XDP_DEVICE_BOUND, XDP_HAS_FRAGS } from './uapi.ts';
 import { VerifierError } from './verifier.ts';
 
 export interface ProgramOptions {
@@ -16,6 +16,11 @@ export interface ProgramOptions {
   readonly logLevel?: 0 | 1 | 2;
   /** Load for this interface's hardware (`offload` mode): its ifindex. */
   readonly offloadTo?: number;
+  /**
+   * Load for this interface only, its ifindex in the namespace of the calling thread: for kernel functions that ask its
+   * driver, as those for hints of received packets do (Linux 6.3). Such a program runs in driver mode only.
+   */
+  readonly boundTo?: number;
 }
 
 /** A program in the kernel. */
@@ -56,9 +61,9 @@ export class Program implements Disposable {
         .u32(4, instructions.length / 8)
         .pointer(8, instructions)
         .pointer(16, license)
-        .u32(44, spec.frags ? XDP_HAS_FRAGS : 0)
+        .u32(44, (spec.frags ? XDP_HAS_FRAGS : 0) | (options.boundTo === undefined ? 0 : XDP_DEVICE_BOUND))
         .name(48, spec.name)
-        .u32(64, options.offloadTo ?? 0);
+        .u32(64, options.boundTo ?? options.offloadTo ?? 0);
       if (withAttachType) attribute.u32(68, ATTACH_TYPE[spec.attachType]);
       if (btf !== undefined && debug !== undefined) {
         attribute

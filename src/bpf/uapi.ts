@@ -116,6 +116,9 @@ export const LINK_TYPE_XDP = 6;
 /** `BPF_F_XDP_HAS_FRAGS`, a flag of program load. */
 export const XDP_HAS_FRAGS = 0x20;
 
+/** `BPF_F_XDP_DEV_BOUND_ONLY`, another. */
+export const XDP_DEVICE_BOUND = 0x40;
+
 /** Flags of `BPF_PROG_TEST_RUN`. */
 export const TestRunFlag = { onCpu: 0x1, liveFrames: 0x2 } as const;
 

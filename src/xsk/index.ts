@@ -19,6 +19,7 @@ export { PacketBatch } from './packet-batch.ts';
 export { PacketLink, type PacketLinkOptions, type PacketStatistics } from './packet-link.ts';
 export { matchCode, type RedirectMaps, type RedirectOptions, redirectSpec } from './redirect.ts';
 export type { RingPlace } from './ring.ts';
+export { findHintFunctions, RxHints } from './rx-hints.ts';
 export {
   type Build,
   type LinkState,

@@ -4,7 +4,7 @@ import { attachXdp, type BpfMap, load, type XdpAttachment } from '../bpf/index.t
 import { ArgumentError, BarewireError } from '../error.ts';
 import { type Monitor, Netlink, type XdpMode } from '../netlink/index.ts';
 import type { ProgramSpec } from '../spec/index.ts';
-import type { Netns } from '../sys/index.ts';
+import { type Netns, withNetns } from '../sys/index.ts';
 import type { CopyMode, Refusal, RingSizes } from './bind.ts';
 import type { BusyPollOptions } from './busy-poll.ts';
 import { type DriveOptions, type Driver, drive, Sleeper } from './driver.ts';
@@ -15,6 +15,7 @@ import { PacketBatch } from './packet-batch.ts';
 import { discoverQueues, type InterfaceQueues } from './queues.ts';
 import { Readable } from './readable.ts';
 import { redirectSpec } from './redirect.ts';
+import { findHintFunctions } from './rx-hints.ts';
 import { XskSocket } from './socket.ts';
 import type { XskStatistics } from './statistics.ts';
 import { Umem, type UmemOptions } from './umem.ts';
@@ -41,6 +42,11 @@ export interface InterfaceOptions {
   readonly fillTarget?: number;
   readonly txBudget?: number;
   readonly multiBuffer?: boolean;
+  /**
+   * Has the driver say more of each received packet, as far as it can: `RxHints` reads it. Driver mode only (Linux 6.3);
+   * not with a program of one's own. Default is false.
+   */
+  readonly hints?: boolean;
   readonly busyPoll?: BusyPollOptions;
   readonly busyTimeout?: number;
 }
@@ -73,9 +79,14 @@ export async function openInterface(ref: string | number, options: InterfaceOpti
   restoreNapiLeftovers(netns);
   const found = discoverQueues(ref, netns);
   const numbers = options.queues ?? Array.from({ length: found.queues }, (_, queue) => queue);
+  const hints = options.hints === true ? findHintFunctions() : undefined;
   const spec = isProgram(options.match)
     ? options.match
-    : redirectSpec(options.match, { queues: found.queues, frags: multiBuffer });
+    : redirectSpec(options.match, {
+        queues: found.queues,
+        frags: multiBuffer,
+        ...(hints === undefined ? {} : { hints }),
+      });
   const mapName = socketMapOf(spec);
   const undo: (() => void)[] = [];
   try {
@@ -87,7 +98,7 @@ export async function openInterface(ref: string | number, options: InterfaceOpti
       undo.push(() => socket.close());
       sockets.push(socket);
     }
-    const loaded = load(spec);
+    const loaded = withNetns(netns, () => load(spec, hints === undefined ? {} : { boundTo: found.index }));
     undo.push(() => loaded.close());
     const map = loaded.maps[mapName] as unknown as BpfMap<number, number, XskSocket>;
     // Every socket is in place before the first packet is redirected.
@@ -95,7 +106,7 @@ export async function openInterface(ref: string | number, options: InterfaceOpti
     const attachment = attachXdp(loaded.program, {
       interface: found.index,
       netns,
-      mode: options.mode ?? 'auto',
+      mode: options.mode ?? (hints === undefined ? 'auto' : 'driver'),
       replace: options.replace ?? false,
     });
     undo.push(() => attachment.close());

@@ -36,6 +36,7 @@ import {
 } from '../asm/index.ts';
 import { EtherType, IpProtocol } from '../packet/headers.ts';
 import { type MapSpec, type ProgramSpec, xskMap } from '../spec/index.ts';
+import { type HintFunctions, hintCode } from './hint-code.ts';
 import { type Match, type Rule, readMatch } from './match.ts';
 
 export type RedirectMaps = { readonly sockets: MapSpec<'xskmap', number, number> };
@@ -45,6 +46,11 @@ export interface RedirectOptions {
   readonly queues: number;
   /** Takes packets in several buffers (Linux 5.18). Default is false. */
   readonly frags?: boolean;
+  /**
+   * Puts the driver's hints before each packet: the functions to ask it by, by `findHintFunctions`. The program must be
+   * loaded for its interface (`boundTo`). Default is to ask for none.
+   */
+  readonly hints?: HintFunctions;
 }
 
 const XDP_PASS = 2;
@@ -70,6 +76,7 @@ export function redirectSpec(match: Match, options: RedirectOptions): ProgramSpe
   const assembly = assemble(
     [
       matchCode(match),
+      options.hints === undefined ? [] : hintCode(options.hints),
       mapByName(r1, 'sockets'),
       ldx('u32', r2, r6, CTX.rxQueueIndex),
       // The low bits of the flags are what to do without a socket (Linux 5.3).
@@ -84,7 +91,8 @@ export function redirectSpec(match: Match, options: RedirectOptions): ProgramSpe
     type: 'xdp',
     attachType: 'xdp',
     frags: options.frags ?? false,
-    license: 'MIT',
+    // Kernel functions are for programs under the GPL as well.
+    license: options.hints === undefined ? 'MIT' : 'Dual MIT/GPL',
     maps: { sockets: xskMap('sockets', options.queues) },
     ...assembly,
   };

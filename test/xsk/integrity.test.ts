@@ -4,8 +4,8 @@ import { once } from 'node:events';
 import { after, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
-import { startWorkers } from '../../src/xsk/index.ts';
-import { reflectBack, requireAllFrames, Track } from './integrity.ts';
+import { type Rewrite, startWorkers } from '../../src/xsk/index.ts';
+import { reflectBack, requireAllFrames, swapAddresses, Track, toBroadcast } from './integrity.ts';
 
 const stock = takeStock();
 after(() => requireNoLeaks(stock));
@@ -15,11 +15,17 @@ const FRAMES = Number(process.env.BAREWIRE_INTEGRITY_FRAMES ?? 60_000);
 /** Frames on their way: fewer than a veth's own ring of 256 holds. */
 const WINDOW = 192;
 
-for (const debug of [true, false]) {
-  it(`every frame comes back once and unaltered, ${debug ? 'with' : 'without'} checks`, async () => {
+const WAYS: readonly (readonly [string, boolean, Rewrite])[] = [
+  ['by swapping addresses, with checks', true, swapAddresses],
+  ['by broadcast, with checks', true, toBroadcast],
+  ['by swapping addresses, without checks', false, swapAddresses],
+];
+
+for (const [way, debug, rewrite] of WAYS) {
+  it(`every frame comes back once and unaltered ${way}`, async () => {
     await using track = await Track.open(FRAMES, { debug });
     await using far = await track.openFar(debug);
-    await track.run(FRAMES, WINDOW, () => reflectBack(far.sockets[0]!));
+    await track.run(FRAMES, WINDOW, () => far.sockets[0]!.forward(rewrite));
     const result = track.result();
     assert.equal(result.sent, FRAMES);
     assert.equal(result.missing, 0, JSON.stringify(result));

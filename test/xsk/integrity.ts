@@ -182,6 +182,12 @@ export function swapAddresses(bytes: Uint8Array, at: number, length: number): nu
   return length;
 }
 
+/** As a broadcast reflector does. */
+export function toBroadcast(bytes: Uint8Array, at: number, length: number): number {
+  for (let i = at; i < at + 6; i++) bytes[i] = 0xff;
+  return length;
+}
+
 /** Every frame of the interface's memory is in the pool or waits for packets; those of `debug` know by name. */
 export async function requireAllFrames(owner: XskInterface): Promise<void> {
   for (const socket of owner.sockets) {

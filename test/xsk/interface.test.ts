@@ -5,7 +5,7 @@ import { assemble, call, exit, func, ldx, mapByName, mov64, r1, r2, r3 } from '.
 import { xskMap } from '../../src/bpf/index.ts';
 import { Lab } from '../../src/lab/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
-import { type Driver, openInterface, type XskInterface } from '../../src/xsk/index.ts';
+import { type Driver, openInterface, RxHints, type XskInterface } from '../../src/xsk/index.ts';
 import { TEST_ETHER_TYPE } from './link-layer-suite.ts';
 
 const MATCH = { etherTypes: [TEST_ETHER_TYPE] };
@@ -271,3 +271,37 @@ for (const driver of ['nap', 'event'] as Driver[]) {
     assert.equal(b.closed, true);
   });
 }
+
+it('has the driver say more of received packets', async () => {
+  const { net } = lab.host('far');
+  assert.ok(net.netdev.xdp('eth0').rxMetadata.includes('hash'), 'a veth has hashes');
+  await using near = await open('near');
+  await using far = await open('far', { hints: true });
+  assert.equal(far.mode, 'driver');
+  const { umem } = far.sockets[0]!;
+  const hints = new RxHints(umem);
+  sendMarks(near, 3);
+  const hashes: (number | undefined)[] = [];
+  for await (const batch of far.batches({ signal: AbortSignal.timeout(5000) })) {
+    batch.forEach((bytes, address, length, i) => {
+      assert.equal(length, 60);
+      assert.equal(bytes[address + 20], hashes.length);
+      hashes.push(hints.hashOf(address));
+      assert.equal(typeof hints.hashTypeOf(address), 'number');
+      // Nobody took a tag out, and a veth has no clock.
+      assert.equal(hints.vlanTagOf(address), undefined);
+      const timestamp = hints.timestampOf(address);
+      assert.ok(timestamp === undefined || timestamp === 0n, `${timestamp}`);
+      assert.equal(batch.send(i), true);
+    });
+    if (hashes.length === 3) break;
+  }
+  assert.ok(
+    hashes.every((hash) => hash !== undefined && hash === hashes[0]),
+    `${hashes}`,
+  );
+  assert.ok(await far.sockets[0]!.drain());
+  // A program for one interface does not run outside of its driver.
+  await near.close();
+  await assert.rejects(open('near', { hints: true, mode: 'generic' }), { code: 'BW_MODE_REFUSED' });
+});
