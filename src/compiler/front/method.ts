@@ -1,4 +1,5 @@
 import type * as syntax from 'acorn';
+import type { Layout } from '../../layout/index.ts';
 import type { MapSpec } from '../../spec/index.ts';
 import type { Node } from '../middle/ir.ts';
 import { type Context, type Exit, verdictOf } from './context.ts';
@@ -243,7 +244,7 @@ function mapMethod(
     case 'get':
     case 'has': {
       need(cx, node, args, 1);
-      const key = onStack(cx, map, 'key', args[0]!, 0);
+      const key = onStack(cx, map.key, evaluate(cx, args[0]!), args[0]!, 0);
       const ptr = cx.b.emit('call', 'ptr', [ref(), key.address], at, { off: HELPER.mapLookup });
       if (name === 'has') {
         return { kind: 'bool', node: cx.b.emit('ne', 'bool', [ptr, cx.b.constant('ptr', 0)], at) };
@@ -255,8 +256,10 @@ function mapMethod(
     case 'insert':
     case 'update': {
       need(cx, node, args, 2);
-      const key = onStack(cx, map, 'key', args[0]!, 0);
-      const value = onStack(cx, map, 'value', args[1]!, key.end);
+      // Both are worked out before either is put into scratch memory, which their own calls may use.
+      const [keyVal, valueVal] = [evaluate(cx, args[0]!), evaluate(cx, args[1]!)];
+      const key = onStack(cx, map.key, keyVal, args[0]!, 0);
+      const value = onStack(cx, map.value, valueVal, args[1]!, key.end);
       const flags = cx.b.num(name === 'set' ? 0 : name === 'insert' ? 1 : 2);
       const result = cx.b.emit('call', 'num', [ref(), key.address, value.address, flags], at, {
         off: HELPER.mapUpdate,
@@ -265,13 +268,13 @@ function mapMethod(
     }
     case 'delete': {
       need(cx, node, args, 1);
-      const key = onStack(cx, map, 'key', args[0]!, 0);
+      const key = onStack(cx, map.key, evaluate(cx, args[0]!), args[0]!, 0);
       const result = cx.b.emit('call', 'num', [ref(), key.address], at, { off: HELPER.mapDelete });
       return { kind: 'bool', node: cx.b.emit('eq', 'bool', [result, cx.b.num(0)], at) };
     }
     case 'output': {
       need(cx, node, args, 1);
-      const value = onStack(cx, map, 'value', args[0]!, 0);
+      const value = onStack(cx, map.value, evaluate(cx, args[0]!), args[0]!, 0);
       const size = cx.b.num(map.value.size);
       const result = cx.b.emit('call', 'num', [ref(), value.address, size, cx.b.num(0)], at, {
         off: HELPER.ringbufOutput,
@@ -326,13 +329,11 @@ function verdict(cx: Context, node: syntax.Expression): Node {
 /** Puts a key or a value into scratch memory and gives its address. */
 function onStack(
   cx: Context,
-  map: MapSpec,
-  which: 'key' | 'value',
+  layout: Layout,
+  val: Val,
   node: syntax.Expression,
   from: number,
 ): { address: Node; end: number } {
-  const layout = which === 'key' ? map.key : map.value;
-  const val = evaluate(cx, node);
   const off = cx.scratch(from, layout.size);
   const to: Destination = { ptr: undefined, base: off, region: 'stack' };
   if (cx.b.live) writeLayout(cx, to, layout, val, node);
