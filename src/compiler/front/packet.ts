@@ -13,6 +13,9 @@ export interface Place {
 /** Offsets of more than this lie in no packet: the largest one that every verifier follows, less room to read. */
 export const MAX_OFFSET = 0xefff;
 
+/** The largest displacement that an instruction holds. */
+const MAX_DISPLACEMENT = 0x7fff;
+
 /** Checks that `size` bytes lie at `offset + ahead` and gives their place. */
 export function place(cx: Context, offset: Node, ahead: number, size: number, at: number): Place {
   const { data, end } = cx.state;
@@ -21,8 +24,10 @@ export function place(cx: Context, offset: Node, ahead: number, size: number, at
     if (offset.value < 0n || off + size > MAX_OFFSET) {
       throw cx.fault(at, `no packet has a byte at ${off}`, `Offsets run from 0 to ${MAX_OFFSET}.`);
     }
-    cx.b.emit('check', 'void', [data, end], at, { size: off + size });
-    return { ptr: data, off };
+    if (off + size <= MAX_DISPLACEMENT) {
+      cx.b.emit('check', 'void', [data, end], at, { size: off + size });
+      return { ptr: data, off };
+    }
   }
   const ptr = cx.b.emit('offptr', 'ptr', [data, offset], at);
   cx.b.emit('check', 'void', [ptr, end], at, { size: ahead + size });

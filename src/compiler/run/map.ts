@@ -6,7 +6,7 @@ import { viewOf, writePart } from './views.ts';
 export class RunMap<K = unknown, V = unknown> {
   readonly spec: MapSpec;
   /** Values by the hexadecimal digits of their keys, in the order of insertion. */
-  readonly #entries = new Map<string, { key: Uint8Array; value: DataView }>();
+  readonly #entries = new Map<string, { key: Uint8Array; readonly value: DataView }>();
   /** What a ring buffer has been given. */
   readonly #events: V[] = [];
 
@@ -35,7 +35,7 @@ export class RunMap<K = unknown, V = unknown> {
   }
 
   delete(key: K): boolean {
-    return this.#entries.delete(hex(this.#key(key)));
+    return this.#delete(this.#key(key));
   }
 
   *entries(): Generator<[K, V]> {
@@ -65,7 +65,7 @@ export class RunMap<K = unknown, V = unknown> {
       set: store(0),
       insert: store(1),
       update: store(2),
-      delete: (key: unknown) => this.#entries.delete(hex(this.#key(key))),
+      delete: (key: unknown) => this.#delete(this.#key(key)),
       output: (event: unknown) => {
         const bytes = new Uint8Array(this.spec.value.size);
         writePart(this.spec.value, { view: new DataView(bytes.buffer), offset: 0 }, event);
@@ -90,11 +90,30 @@ export class RunMap<K = unknown, V = unknown> {
   }
 
   #put(key: Uint8Array, value: Uint8Array): void {
-    this.#entries.set(hex(key), { key, value: new DataView(value.buffer) });
+    this.#entries.set(this.#id(key), { key, value: new DataView(value.buffer) });
+  }
+
+  /** What tells one entry from others: the key's bytes; of a prefix, the bits that count. */
+  #id(key: Uint8Array): string {
+    if (this.spec.type !== 'lpm_trie') return hex(key);
+    const id = key.slice();
+    const length = prefixLength(key);
+    for (let bit = length; bit < (key.length - 4) * 8; bit++) id[4 + (bit >> 3)]! &= ~(0x80 >> (bit & 7));
+    return hex(id);
+  }
+
+  /** The kernel takes no prefix that is longer than the address. */
+  #isTooLong(key: Uint8Array): boolean {
+    return this.spec.type === 'lpm_trie' && prefixLength(key) > (key.length - 4) * 8;
+  }
+
+  #delete(key: Uint8Array): boolean {
+    return !this.#isTooLong(key) && this.#entries.delete(this.#id(key));
   }
 
   #find(key: Uint8Array): { value: DataView } | undefined {
     if (this.spec.type !== 'lpm_trie') return this.#entries.get(hex(key));
+    if (this.#isTooLong(key)) return undefined;
     let best: { value: DataView } | undefined;
     let longest = -1;
     for (const entry of this.#entries.values()) {
@@ -109,7 +128,8 @@ export class RunMap<K = unknown, V = unknown> {
 
   #store(key: Uint8Array, value: Uint8Array, flags: number): boolean {
     const { type, maxEntries } = this.spec;
-    const known = this.#entries.get(hex(key));
+    if (this.#isTooLong(key)) return false;
+    const known = this.#entries.get(this.#id(key));
     if (type === 'array' || type === 'percpu_array') {
       if (known === undefined || flags === 1) return false;
     } else if ((flags === 1 && known !== undefined) || (flags === 2 && known === undefined)) {
@@ -119,8 +139,12 @@ export class RunMap<K = unknown, V = unknown> {
       if (!type.startsWith('lru')) return false;
       this.#entries.delete(this.#entries.keys().next().value!);
     }
-    if (known !== undefined) new Uint8Array(known.value.buffer).set(value);
-    else this.#put(key, value);
+    if (known === undefined) {
+      this.#put(key, value);
+    } else {
+      new Uint8Array(known.value.buffer).set(value);
+      known.key = key;
+    }
     return true;
   }
 }
