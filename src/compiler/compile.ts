@@ -6,7 +6,7 @@ import { select } from './back/select.ts';
 import { CompileError, Fault } from './error.ts';
 import { lower } from './front/lower.ts';
 import { type ParsedFunction, Sources } from './front/parse.ts';
-import { checkExactness } from './middle/check.ts';
+import { checkExactness, checkLength } from './middle/check.ts';
 import { analyseFlow } from './middle/flow.ts';
 import { foldBranches, optimise, tidy } from './middle/optimise.ts';
 import { Ranges } from './middle/ranges.ts';
@@ -71,6 +71,7 @@ export function compile<E extends Env>(
       ranges = new Ranges(graph);
     }
     optimise(graph, ranges);
+    checkLength(graph);
     const machine = select(graph, ranges);
     const { program: allocated, stack } = allocate(machine);
     if (stack > 512) {

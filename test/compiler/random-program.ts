@@ -218,7 +218,8 @@ class Writer {
   #loop(pad: string, depth: number): string {
     const c = this.#choose;
     const i = this.#fresh();
-    const times = c.pick([2, 3, 4, 9, 24]);
+    // Loops inside loops are short: verifiers follow every iteration.
+    const times = c.pick(this.#loops === 0 ? [2, 3, 4, 9, 24] : this.#loops === 1 ? [2, 3, 9] : [2, 3]);
     const step = c.pick([1, 1, 2]);
     this.#loops++;
     this.#scopes.push([{ name: i, type: 'num', lo: 0, hi: times, constant: true }]);

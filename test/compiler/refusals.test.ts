@@ -103,6 +103,22 @@ const WRONG: readonly {
     instead: /Bound it/,
   },
   {
+    name: 'a loop with more checks than a verifier keeps',
+    text: `(env, pkt) => {
+      let n = 0;
+      §for (let i = 0; i < pkt.be16(16); i++) n = pkt.u8(i);
+      return n === 1 ? 'pass' : 'drop';
+    }`,
+    reason: /more than a verifier/,
+    instead: /Bound/,
+  },
+  {
+    name: 'a checksum over a length without a useful bound',
+    text: `(env, pkt) => §pkt.checksum(34, pkt.be16(16) & 0x7fff) === 0 ? 'pass' : 'drop'`,
+    reason: /more than a verifier keeps in mind/,
+    instead: /Bound what it runs over/,
+  },
+  {
     name: 'more stack than there is',
     text: `§({ big }, pkt) => {
       const a = pkt.bytes(0, 64);

@@ -39,6 +39,8 @@ class Selector {
   /** Loops in which verifiers must not learn from conditions. */
   readonly #tangled = new Set<Loop>();
   #long = false;
+  #thoroughly = false;
+  #current: Block;
   readonly #program: MachineProgram;
   #block: MachineBlock;
 
@@ -65,12 +67,14 @@ class Selector {
       this.#program.blocks.push(machine);
     }
     this.#block = this.#blocks.get(graph.entry)!;
+    this.#current = graph.entry;
   }
 
   run(): MachineProgram {
     this.#findWanted();
     for (const loop of this.#graph.loops) {
-      if (isTangled(loop)) this.#tangled.add(loop);
+      if (isTangled(loop, 60n)) this.#tangled.add(loop);
+      if (isTangled(loop, 200n)) this.#thoroughly = true;
       // A verifier goes through a long loop once for every state that it may be entered with.
       if (totalTrips(loop) >= 200n) this.#long = true;
     }
@@ -587,6 +591,7 @@ class Selector {
       cond = MIRRORED[cond];
     }
     const hide = this.#hides(node, block);
+    this.#current = block;
     const left = hide ? this.#hidden(a, at) : this.#use(a, at);
     if (b.op === 'const') {
       const imm = signed64(b.value);
@@ -610,6 +615,7 @@ class Selector {
 
   /** A copy that the verifier does not link with the original: an operation, even an empty one, ends that. */
   #hidden(node: Node, at: number): number {
+    if (!this.#thoroughly && !outlives(node, this.#current)) return this.#use(node, at);
     const dst = this.#copy(node, at);
     if (node.op !== 'const') this.#alui(dst, 'or', 0n, at);
     return dst;
@@ -694,10 +700,10 @@ class Selector {
  * Whether a loop has so many conditions that a verifier, which follows every combination of what they tell, may not
  * come to an end.
  */
-function isTangled(loop: Loop): boolean {
+function isTangled(loop: Loop, least: bigint): boolean {
   let conditions = 0;
   for (const block of loop.blocks) if (block.term.kind === 'branch') conditions++;
-  return conditions >= 6 && totalTrips(loop) * BigInt(conditions) >= 200n;
+  return conditions >= 6 && totalTrips(loop) * BigInt(conditions) >= least;
 }
 
 /** How often a loop's body runs in all, with the loops around it. */
@@ -705,6 +711,13 @@ function totalTrips(loop: Loop): bigint {
   let trips = 1n;
   for (let l: Loop | undefined = loop; l !== undefined; l = l.parent) trips *= l.trips ?? 1n;
   return trips;
+}
+
+/** Whether a value is older than the iteration in which it is looked at, so that what is learnt of it lasts. */
+function outlives(node: Node, block: Block): boolean {
+  let value = node;
+  while (value.op === 'tobig' || value.op === 'tonum') value = value.args[0]!;
+  return value.op === 'phi' || block.loop === undefined || !block.loop.blocks.has(value.block);
 }
 
 /** Whether a value is a variable of the loop that steps from iteration to iteration, or what it runs up to. */

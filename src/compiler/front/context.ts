@@ -63,6 +63,8 @@ export interface Frame {
   readonly returns: { exit: Exit; val: Val }[] | undefined;
   scope: Scope;
   targets: Target[];
+  /** The call that a function of the compiler's own stands for: all of it is told under that place. */
+  readonly site?: number;
 }
 
 /** Everything lowering shares: the builder, the state and the frame. */
@@ -98,7 +100,7 @@ export class Context {
 
   /** The position of a syntax node among all texts. */
   at(node: { start: number }): number {
-    return this.frame.parsed.base + node.start;
+    return this.frame.site ?? this.frame.parsed.base + node.start;
   }
 
   fault(node: { start: number } | number, reason: string, instead: string): Fault {

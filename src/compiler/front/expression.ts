@@ -630,6 +630,7 @@ export function inline(
   node: syntax.CallExpression,
   callee: Val & { kind: 'function' },
   vals: readonly Val[],
+  own = false,
 ): Val {
   const parsed = callee.parsed();
   if (cx.frames.some((frame) => frame.parsed.origin === parsed.origin)) {
@@ -638,7 +639,13 @@ export function inline(
   if (!cx.b.live) return { kind: 'undefined' };
   const at = cx.at(node);
   const { syntax: fn } = parsed;
-  const frame: Frame = { parsed, returns: [], scope: new Scope(undefined), targets: [] };
+  const frame: Frame = {
+    parsed,
+    returns: [],
+    scope: new Scope(undefined),
+    targets: [],
+    ...(own ? { site: at } : {}),
+  };
   cx.frames.push(frame);
   for (const [i, param] of fn.params.entries()) bind(cx, param, vals[i] ?? { kind: 'undefined' }, false);
   if (fn.body.type === 'BlockStatement') {

@@ -394,7 +394,7 @@ function library(
 ): Val {
   if (!cx.b.live) return { kind: 'undefined' };
   const parsed = () => cx.sources.add(name, fn);
-  return inline(cx, node, { kind: 'function', name, parsed }, vals);
+  return inline(cx, node, { kind: 'function', name, parsed }, vals, true);
 }
 
 function equalBytes(cx: Context, node: syntax.CallExpression, a: Val, b: Val): Val {

@@ -1,5 +1,6 @@
 import { Fault } from '../error.ts';
-import type { Graph, Node } from './ir.ts';
+import { dominates } from './flow.ts';
+import type { Graph, Loop, Node } from './ir.ts';
 import { fits, INT64, isExact, type Range, type Ranges, UINT64 } from './ranges.ts';
 
 /** Iterations that every verifier follows within its budget of a million instructions. */
@@ -32,6 +33,40 @@ export function checkExactness(graph: Graph, ranges: Ranges): void {
   // Operations first: where a loop's variable runs away, the operation is what has to change.
   for (const block of alive) for (const node of block.nodes) check(node, ranges);
   for (const block of alive) for (const phi of block.phis) check(phi, ranges);
+}
+
+/** Ways not taken yet that a verifier keeps in mind at once (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
+const MOST_PENDING = 8192n;
+
+/**
+ * Refuses loops that no verifier follows to their end: on its first way through, it keeps every condition it meets.
+ *
+ * @throws Fault at the loop.
+ */
+export function checkLength(graph: Graph): void {
+  const totals = new Map<Loop, bigint>();
+  for (const loop of [...graph.loops].reverse()) {
+    let each = 0n;
+    for (const block of loop.blocks) {
+      if (block.loop !== loop || !dominates(block, loop.latch)) continue;
+      for (const node of block.nodes) if (node.op === 'check') each += 1n;
+      const { term } = block;
+      if (term.kind === 'branch' && !(loop.counted !== undefined && term.cond.args[1]?.op === 'const'))
+        each += 1n;
+    }
+    for (const inner of graph.loops) {
+      if (inner.parent === loop && dominates(inner.header, loop.latch)) each += totals.get(inner) ?? 0n;
+    }
+    const total = each * (loop.trips ?? 1n);
+    totals.set(loop, total);
+    if (total > MOST_PENDING) {
+      throw new Fault(
+        loop.at,
+        `this loop may meet ${total} conditions and bounds checks in ${loop.trips} iterations, more than a verifier keeps in mind (${MOST_PENDING})`,
+        'Bound what it runs over: if (length > 2000) return …, or take larger steps, as with pkt.be32.',
+      );
+    }
+  }
 }
 
 function check(node: Node, ranges: Ranges): void {
