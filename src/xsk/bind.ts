@@ -13,6 +13,7 @@ import {
   syscall,
   withNetns,
 } from '../sys/index.ts';
+import { InterfaceGoneError, QueueBusyError } from './error.ts';
 import type { RingPlace } from './ring.ts';
 import {
   AF_XDP,
@@ -41,9 +42,29 @@ export interface Refusal {
 /** Whether packets are copied between the driver's memory and the UMEM. */
 export type CopyMode = 'zero-copy' | 'copy';
 
+const RING_DEFAULTS: RingSizes = { rx: 2048, tx: 2048, fill: 4096, completion: 2048 };
+const MAX_RING = 1 << 20;
+
+/**
+ * Fills in what was not said.
+ *
+ * @throws ArgumentError for a size that is no power of two.
+ */
+export function ringSizes(given: Partial<RingSizes>): RingSizes {
+  const sizes = { ...RING_DEFAULTS, completion: given.tx ?? RING_DEFAULTS.tx, ...given };
+  for (const [name, size] of Object.entries(sizes)) {
+    if (!Number.isInteger(size) || size < 1 || size > MAX_RING || (size & (size - 1)) !== 0) {
+      throw new ArgumentError(`a ${name} ring of ${size} entries: not a power of two up to ${MAX_RING}`);
+    }
+  }
+  return sizes;
+}
+
 export interface BindRequest {
   readonly umem: Umem;
   readonly netns: Netns | string | undefined;
+  /** The interface, by name for errors. */
+  readonly name: string;
   readonly ifindex: number;
   readonly queue: number;
   readonly rings: RingSizes;
@@ -67,13 +88,34 @@ export interface Bound {
 }
 
 /**
+ * Binds as `bindSocket` does, and tries again for `timeout` ms while the queue is another's: one that was just given up
+ * is taken for some moments more.
+ *
+ * @throws QueueBusyError, InterfaceGoneError; SystemError.
+ */
+export async function bindWhenFree(request: BindRequest, timeout: number): Promise<Bound> {
+  const end = performance.now() + timeout;
+  for (let wait = 1; ; wait = Math.min(2 * wait, 50)) {
+    try {
+      return bindSocket(request);
+    } catch (error) {
+      if (!(error instanceof SystemError) || error.syscall !== 'bind') throw error;
+      if (error.errno === Errno.ENODEV) throw new InterfaceGoneError(request.name, { cause: error });
+      if (error.errno !== Errno.EBUSY) throw error;
+      if (performance.now() >= end) throw new QueueBusyError(request.name, request.queue, error);
+    }
+    await new Promise((resolve) => setTimeout(resolve, wait));
+  }
+}
+
+/**
  * Makes a socket, its rings, and binds it: the best mode that the kernel grants.
  *
  * A failed bind leaves the UMEM registered with its socket, so every try begins with a new one.
  *
  * @throws SystemError of the last try.
  */
-export function bindSocket(request: BindRequest): Bound {
+function bindSocket(request: BindRequest): Bound {
   const refusals: Refusal[] = [];
   for (const [index, mode] of request.modes.entries()) {
     try {

@@ -75,6 +75,8 @@ export class Umem implements Disposable {
   readonly txRoom: number;
   /** Bytes that a received packet may have, in one frame. */
   readonly rxRoom: number;
+  /** What the low word of a descriptor's address is masked with to get its frame's. */
+  readonly baseMask: number;
   /** The frames that nobody uses. */
   readonly pool: FramePool;
   /** Set with `debug`. */
@@ -82,7 +84,6 @@ export class Umem implements Disposable {
   readonly #shape: UmemShape;
   readonly #arena: Arena | undefined;
   readonly #sockets: Fd[] = [];
-  readonly #mask: number;
   #closed = false;
 
   private constructor(
@@ -107,7 +108,7 @@ export class Umem implements Disposable {
     this.ledger = ledger;
     this.#shape = shape;
     this.#arena = arena;
-    this.#mask = -shape.frameSize;
+    this.baseMask = shape.unaligned ? -1 : -shape.frameSize;
   }
 
   /**
@@ -155,7 +156,7 @@ export class Umem implements Disposable {
 
   /** Where the frame begins that `address` lies in. */
   baseOf(address: number): number {
-    return this.unaligned ? address - (address % this.frameSize) : address & this.#mask;
+    return this.unaligned ? address - (address % this.frameSize) : address & this.baseMask;
   }
 
   /** The number of the frame that `address` lies in, from 0. */
