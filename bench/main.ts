@@ -5,6 +5,7 @@ import type { Bench, Row } from './row.ts';
 
 /** Every benchmark, loaded when it is asked for. */
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
+  compiler: () => import('./compiler.ts'),
   counter: () => import('./counter.ts'),
   maps: () => import('./maps.ts'),
   packet: () => import('./packet.ts'),
