@@ -33,10 +33,9 @@ export function putU32(bytes: Uint8Array, offset: number, value: number): void {
 }
 
 export function putU48(bytes: Uint8Array, offset: number, value: number): void {
-  // No remainder operator: on numbers beyond 32 bits it is a call of many nanoseconds.
-  const high = Math.floor(value / 0x1_0000_0000);
-  putU16(bytes, offset, high);
-  putU32(bytes, offset + 2, value - high * 0x1_0000_0000);
+  putU16(bytes, offset, Math.floor(value / 0x1_0000_0000));
+  // The shifts in there take the number modulo 2^32.
+  putU32(bytes, offset + 2, value);
 }
 
 /**

@@ -82,13 +82,17 @@ export function generate(random: Random, kind: PacketKind): PacketLayer[] {
   return [eth, ...tags, ...inner];
 }
 
-/** The bytes of one packet; about half are padded to Ethernet's minimum, as a card would send them. */
+/** The bytes of one packet. */
 export function generatePacket(random: Random, kind: PacketKind): Uint8Array {
-  const packet = buildPacket(generate(random, kind));
+  return padded(random, buildPacket(generate(random, kind)));
+}
+
+/** The packet as it is, or padded to Ethernet's minimum as a card would send it. */
+export function padded(random: Random, packet: Uint8Array): Uint8Array {
   if (packet.length >= 60 || random.bit()) return packet;
-  const padded = new Uint8Array(60);
-  padded.set(packet);
-  return padded;
+  const frame = new Uint8Array(60);
+  frame.set(packet);
+  return frame;
 }
 
 const GENERATORS: Readonly<Record<PacketKind, (random: Random) => PacketLayer[]>> = {

@@ -5,9 +5,14 @@ import {
   describePacket,
   flowHash,
   flowOf,
+  Ipv4View,
+  Ipv6View,
   LayerKind,
   type PacketLayer,
   PacketLayers,
+  PppControlView,
+  PppoeView,
+  UdpView,
 } from '../../src/packet/index.ts';
 import { generatePacket, KINDS } from './corpus.ts';
 import { Random } from './random.ts';
@@ -100,6 +105,40 @@ describe('PacketLayers', () => {
       assert.equal(reused.problem, fresh.problem);
       assert.deepEqual(reused.ends.subarray(0, reused.count), fresh.ends.subarray(0, fresh.count));
     }
+  });
+});
+
+describe('views', () => {
+  it('end their payload where the walk ends the layer, and say what is cut off', () => {
+    const views = {
+      ipv4: new Ipv4View(),
+      ipv6: new Ipv6View(),
+      udp: new UdpView(),
+      pppoe: new PppoeView(),
+      lcp: new PppControlView(),
+      ipcp: new PppControlView(),
+    } as const;
+    const random = new Random(11);
+    const seen = new Map<string, number>();
+    for (let i = 0; i < 30 * KINDS.length; i++) {
+      const packet = generatePacket(random, KINDS[i % KINDS.length]!);
+      const cut = packet.subarray(0, random.between(packet.length >> 1, packet.length));
+      const layers = walk(cut);
+      for (let layer = 0; layer < layers.count; layer++) {
+        const name = layers.name(layer);
+        if (!(name in views)) continue;
+        const view = views[name as keyof typeof views];
+        // From the whole of what is left, as a caller would who has not walked before.
+        view.at(cut, layers.offsets[layer]!, layer === 0 ? cut.length : layers.ends[layer - 1]!);
+        assert.equal(view.payloadEnd, layers.ends[layer], name);
+        const next = layer + 1 < layers.count ? layers.offsets[layer + 1] : view.payloadEnd;
+        assert.equal(view.payloadOffset, next, name);
+        const whole = walk(packet);
+        assert.equal(view.truncated, whole.ends[layer]! > cut.length, name);
+        seen.set(name, (seen.get(name) ?? 0) + 1);
+      }
+    }
+    assert.deepEqual([...seen.keys()].sort(), Object.keys(views).sort());
   });
 });
 
