@@ -12,8 +12,8 @@ import {
   PROT_READ,
   PROT_WRITE,
   rawSyscall,
+  SYS,
   SystemError,
-  syscall,
   withNetns,
 } from '../sys/index.ts';
 import { InterfaceGoneError } from './error.ts';

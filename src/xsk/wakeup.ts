@@ -1,4 +1,4 @@
-import { Errno, SystemError, syscall } from '../sys/index.ts';
+import { Errno, rawSyscall, SYS, SystemError } from '../sys/index.ts';
 import type { ProducerRing } from './ring.ts';
 import { MSG_DONTWAIT } from './uapi.ts';
 
@@ -37,7 +37,7 @@ export class Wakeup {
   /** Has the driver look for packets, and for frames in the fill ring. */
   receive(): void {
     if (this.#closed()) return;
-    const result = syscall('recvfrom', this.#number, null, 0, MSG_DONTWAIT, null, null);
+    const result = rawSyscall(SYS.recvfrom, this.#number, null, 0, MSG_DONTWAIT, null, null);
     if (result < 0) this.#judge(-result, 'receive');
   }
 
@@ -49,7 +49,7 @@ export class Wakeup {
   send(tx: ProducerRing, complete: () => number): void {
     while (tx.pending() > 0 && !this.#closed()) {
       const before = tx.taken();
-      const result = syscall('sendto', this.#number, null, 0, MSG_DONTWAIT, null, 0);
+      const result = rawSyscall(SYS.sendto, this.#number, null, 0, MSG_DONTWAIT, null, 0);
       this.kicks++;
       if (result >= 0) {
         if (this.state === 'down') this.state = 'up';
