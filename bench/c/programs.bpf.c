@@ -13,6 +13,13 @@ typedef unsigned long long u64;
 #define INLINE static inline __attribute__((always_inline))
 #define __uint(name, value) int(*name)[value]
 #define __type(name, value) typeof(value) *name
+/* What the programs in TypeScript take from their env; -D sets others. */
+#ifndef PORT_TO
+#define PORT_TO 7998
+#endif
+#ifndef MSS
+#define MSS 1400
+#endif
 #define htons(x) __builtin_bswap16(x)
 #define htonl(x) __builtin_bswap32(x)
 
@@ -72,13 +79,13 @@ SEC("xdp/port_rewrite") int port_rewrite(struct xdp_md *ctx) {
   if (*(u16 *)(udp + 2) != htons(7999)) return XDP_PASS;
   u16 check = *(u16 *)(udp + 6);
   if (check) {
-    u32 sum = (u16)~check + (u16)~htons(7999) + htons(7998);
+    u32 sum = (u16)~check + (u16)~htons(7999) + htons(PORT_TO);
     sum = (sum & 0xffff) + (sum >> 16);
     sum = (sum & 0xffff) + (sum >> 16);
     u16 after = ~sum;
     *(u16 *)(udp + 6) = after ? after : 0xffff;
   }
-  *(u16 *)(udp + 2) = htons(7998);
+  *(u16 *)(udp + 2) = htons(PORT_TO);
   return XDP_PASS;
 }
 
@@ -184,11 +191,11 @@ SEC("xdp/mss_clamp") int mss_clamp(struct xdp_md *ctx) {
     if (kind == 2 && length == 4) {
       if (p + 4 > end) return XDP_PASS;
       u16 before = *(u16 *)(p + 2);
-      if (htons(before) <= 1400) break;
-      *(u16 *)(p + 2) = htons(1400);
+      if (htons(before) <= MSS) break;
+      *(u16 *)(p + 2) = htons(MSS);
       int odd = off & 1;
       u16 from = odd ? htons(before) : before;
-      u16 to = odd ? 1400 : htons(1400);
+      u16 to = odd ? MSS : htons(MSS);
       *(u16 *)(tcp + 16) = replace16(*(u16 *)(tcp + 16), from, to);
       break;
     }
@@ -208,7 +215,7 @@ SEC("xdp/ipv6_walk") int ipv6_walk(struct xdp_md *ctx) {
   BEGIN(ctx);
   if (data + 14 > end) return XDP_PASS;
   if (*(u16 *)(data + 12) != htons(0x86dd)) return XDP_PASS;
-  if (data + 54 > end) return XDP_PASS;
+  if (data + 21 > end) return XDP_PASS;
   u32 next = *(u8 *)(data + 20);
   u32 off = 54;
 #pragma clang loop unroll(disable)
@@ -228,6 +235,74 @@ SEC("xdp/ipv6_walk") int ipv6_walk(struct xdp_md *ctx) {
   }
   u64 *count = map_lookup(&protocols, &next);
   if (count) *count += 1;
+  return XDP_PASS;
+}
+
+enum { V4_TCP, V4_UDP, V4_ICMP, V4_OTHER, V6_TCP, V6_UDP, V6_ICMP, V6_OTHER, ARP, OTHER, KINDS };
+struct tally {
+  u64 packets, bytes;
+};
+struct {
+  __uint(type, MAP_PERCPU_ARRAY);
+  __uint(max_entries, 2 * KINDS);
+  __type(key, u32);
+  __type(value, struct tally);
+} tallies SEC(".maps");
+
+INLINE u32 ipv6_kind(void *p, void *end) {
+  if (p + 40 > end) return V6_OTHER;
+  u8 next = *(u8 *)(p + 6);
+  p += 40;
+#pragma unroll
+  for (int i = 0; i < 6; i++) {
+    u32 unit, more;
+    switch (next) {
+      case 6: case 17: case 58: goto known;
+      case 0: case 43: case 60: case 135: case 139: case 140: unit = 8; more = 1; break;
+      case 44: unit = 0; more = 0; break;
+      case 51: unit = 4; more = 2; break;
+      default: return V6_OTHER;
+    }
+    if (p + 2 > end) return V6_OTHER;
+    next = *(u8 *)p;
+    p += unit ? (*(u8 *)(p + 1) + more) * unit : 8;
+  }
+known:
+  return next == 6 ? V6_TCP : next == 17 ? V6_UDP : next == 58 ? V6_ICMP : V6_OTHER;
+}
+
+INLINE u32 kind_of(void *p, void *end, u16 type) {
+  if (type == htons(0x0806)) return ARP;
+  if (type == htons(0x86dd)) return ipv6_kind(p, end);
+  if (type != htons(0x0800)) return OTHER;
+  if (p + 20 > end) return V4_OTHER;
+  u8 protocol = *(u8 *)(p + 9);
+  return protocol == 6 ? V4_TCP : protocol == 17 ? V4_UDP : protocol == 1 ? V4_ICMP : V4_OTHER;
+}
+
+SEC("xdp/count_frames") int count_frames(struct xdp_md *ctx) {
+  BEGIN(ctx);
+  u32 kind = OTHER, tagged = 0;
+  if (data + 14 <= end) {
+    u16 type = *(u16 *)(data + 12);
+    void *p = data + 14;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      if (type != htons(0x8100) && type != htons(0x88a8) && type != htons(0x9100)) break;
+      tagged = KINDS;
+      if (p + 4 > end) goto count;
+      type = *(u16 *)(p + 2);
+      p += 4;
+    }
+    kind = kind_of(p, end, type);
+  }
+count:
+  kind += tagged;
+  struct tally *tally = map_lookup(&tallies, &kind);
+  if (tally) {
+    tally->packets += 1;
+    tally->bytes += end - data;
+  }
   return XDP_PASS;
 }
 
