@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { extname, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { compile, type XdpProgram } from '../compiler/index.ts';
+import type { XdpProgram } from '../compiler/index.ts';
 import { ArgumentError, BarewireError } from '../error.ts';
 import { nearest } from '../nearest.ts';
 import { writeObject } from '../object/index.ts';
-import { locateSource } from '../source/index.ts';
+import { compile } from '../source/index.ts';
 import { type ProgramSpec, serializeProgram } from '../spec/index.ts';
 
 /** What a compiled program is written as: for this library, or for libbpf and bpftool. */
@@ -54,7 +54,7 @@ export async function compileFile(file: string, only?: string): Promise<Compiled
   }
   return wanted.map(([exported, program]) => ({
     exported,
-    spec: compile(program, { locate: locateSource }) as ProgramSpec,
+    spec: compile(program) as ProgramSpec,
   }));
 }
 
