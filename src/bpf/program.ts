@@ -156,9 +156,12 @@ function loadBtfIfKnown(blob: Uint8Array, name: string): Fd | undefined {
   }
 }
 
-const FIRST_LOG_SIZE = 64 * 1024;
-/** `UINT_MAX >> 2`, the kernel's own limit. */
-const LAST_LOG_SIZE = 0x3fff_ffff;
+/** Memory that the kernel does not write to costs nothing, and a second try may take seconds. */
+const FIRST_LOG_SIZE = 0x40_0000;
+/** Half of what a JavaScript string holds; a program of a million steps logs some hundred MiB. */
+const LAST_LOG_SIZE = 0x1000_0000;
+/** A kernel that does not tell the size verifies anew for each guess, so there must be few: 4, 64, 256 MiB. */
+const LOG_GROWTH = 16;
 
 /** Loads with a log, grown until it fits. */
 function loadWithLog(attribute: Attribute, level: 1 | 2): { result: number; log: string } {
@@ -168,8 +171,8 @@ function loadWithLog(attribute: Attribute, level: 1 | 2): { result: number; log:
     const result = attribute.try(Command.programLoad);
     // Since 6.4 the kernel tells the true size; before, ENOSPC is all it says.
     const trueSize = attribute.readU32(140);
-    const wanted = trueSize > 0 ? trueSize : size * 4;
-    if (result === -Errno.ENOSPC && wanted > size && wanted <= LAST_LOG_SIZE) {
+    const wanted = Math.min(trueSize > 0 ? trueSize : size * LOG_GROWTH, LAST_LOG_SIZE);
+    if (result === -Errno.ENOSPC && wanted > size) {
       size = wanted;
       continue;
     }

@@ -10,7 +10,7 @@ import { errnoMeaning, errnoName } from '../sys/index.ts';
  */
 export class VerifierError extends BarewireError {
   readonly errno: number;
-  /** The verifier's whole log. */
+  /** The verifier's log, whole up to 256 MiB; of a longer one its end, before Linux 6.4 its beginning. */
   readonly log: string;
   /** The line of source at which it gave up, its file and number. */
   readonly source: string | undefined;
@@ -36,6 +36,9 @@ function hintFor(log: string): ErrorDetails {
   };
 }
 
+/** How much of a log is looked at; whole ones may have millions of lines. */
+const TAIL = 1 << 20;
+
 /** The complaint at the end of a verifier log, the slot of the instruction it is about, and the line printed last. */
 function lastWords(log: string): {
   complaint: string;
@@ -43,6 +46,7 @@ function lastWords(log: string): {
   line: string | undefined;
 } {
   const lines = log
+    .slice(-TAIL)
     .split('\n')
     .map((line) => line.trimEnd())
     .filter((line) => line !== '');
