@@ -1,4 +1,5 @@
 import { type CommandGroup, group } from '../table.ts';
+import { bench } from './bench.ts';
 import { capture } from './capture.ts';
 import { compile } from './compile.ts';
 import { completion } from './completion.ts';
@@ -18,5 +19,5 @@ export const barewire: CommandGroup = group({
   description: [
     'Counts, filters, redirects and sends packets with eBPF/XDP and AF_XDP, and builds private networks to try it in.',
   ],
-  commands: [count, capture, send, reflect, drop, doctor, status, lab, compile, help, completion],
+  commands: [count, capture, send, reflect, drop, bench, doctor, status, lab, compile, help, completion],
 });
