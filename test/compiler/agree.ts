@@ -9,6 +9,7 @@ import {
   runMaps,
   type XdpProgram,
 } from '../../src/compiler/index.ts';
+import { record } from '../kernels/corpus.ts';
 
 /** Entries that both sides' maps begin with, by the map's name in env. */
 export type Fill = Readonly<Record<string, readonly (readonly [unknown, unknown])[]>>;
@@ -30,6 +31,7 @@ export function agree<E extends Env>(
   fill: Fill = {},
 ): readonly RunResult[] {
   const spec = compile(program);
+  record({ spec, fill, packets });
   const maps = runMaps(program) as unknown as Record<string, AnyMap>;
   const loaded = load(spec);
   try {
