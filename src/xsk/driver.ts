@@ -37,11 +37,12 @@ export interface DriveOptions {
 
 /** Empty looks before a nap. */
 const LOOKS = 20;
-/** Looks and packets between two turns of the event loop: 8 of a look and 1 of a packet make about a millisecond. */
-const SLICE = 16_384;
-const COST_OF_LOOK = 4;
-/** A nap is worth this much of a slice. */
-const COST_OF_NAP = 2048;
+/** How long we may work before the event loop has its turn, in microseconds. */
+const SLICE = 1000;
+/** Between two looks at the clock: so many empty looks, or an eighth of it packets. */
+const CLOCK_EVERY = 1024;
+/** What the event driver takes in one go, in packets, before other events have their turn. */
+const EVENT_BUDGET = 16_384;
 
 /**
  * Works until the signal is aborted. It resolves then, and rejects with what `work` throws; with `event` also with
@@ -50,19 +51,11 @@ const COST_OF_NAP = 2048;
 export async function drive(driven: Driven, options: DriveOptions = {}): Promise<void> {
   const { driver = 'nap', signal } = options;
   if (driver === 'event') return driveByEvents(driven, signal);
-  if (driver === 'nap') {
-    using sleeper = new Sleeper(options.nap ?? 100);
-    while (!signal?.aborted) {
-      napSlice(driven, sleeper);
-      await turn();
-    }
-    return;
-  }
-  while (!signal?.aborted) {
-    if (driver === 'spin') spinSlice(driven);
-    else driven.work();
-    await turn();
-  }
+  if (driver === 'immediate') return driveByTurns(() => driven.work(), signal);
+  const clock = new SliceClock();
+  if (driver === 'spin') return driveByTurns(() => spinSlice(driven, clock), signal);
+  using sleeper = new Sleeper(options.nap ?? 100);
+  await driveByTurns(() => napSlice(driven, sleeper, clock), signal);
 }
 
 /**
@@ -80,27 +73,60 @@ export function driveBlocking(
     return;
   }
   using sleeper = new Sleeper(options.nap ?? 100);
-  while (Atomics.load(stop, 0) === 0) napSlice(driven, sleeper);
+  const clock = new SliceClock();
+  while (Atomics.load(stop, 0) === 0) napSlice(driven, sleeper, clock);
 }
 
-function napSlice(driven: Driven, sleeper: Sleeper): void {
+/** Does `slice` once a turn of the event loop. No promise a turn: that would be garbage a thousand times a second. */
+function driveByTurns(slice: () => void, signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const turn = (): void => {
+      if (signal?.aborted) {
+        resolve();
+        return;
+      }
+      try {
+        slice();
+      } catch (error) {
+        reject(error as Error);
+        return;
+      }
+      setImmediate(turn);
+    };
+    setImmediate(turn);
+  });
+}
+
+function napSlice(driven: Driven, sleeper: Sleeper, clock: SliceClock): void {
+  clock.start();
   let empty = 0;
-  for (let budget = SLICE; budget > 0; ) {
+  let untilClock = CLOCK_EVERY;
+  for (;;) {
     const count = driven.work();
-    budget -= COST_OF_LOOK + count;
+    untilClock -= 1 + (count << 3);
     if (count > 0) {
       empty = 0;
     } else if (++empty >= LOOKS) {
       sleeper.sleep();
-      budget -= COST_OF_NAP;
+      untilClock = 0;
       // After a nap one empty look is enough to know that it is quiet.
       empty = LOOKS - 1;
     }
+    if (untilClock > 0) continue;
+    if (clock.elapsed() >= SLICE) return;
+    untilClock = CLOCK_EVERY;
   }
 }
 
-function spinSlice(driven: Driven): void {
-  for (let budget = SLICE; budget > 0; ) budget -= COST_OF_LOOK + driven.work();
+function spinSlice(driven: Driven, clock: SliceClock): void {
+  clock.start();
+  let untilClock = CLOCK_EVERY;
+  for (;;) {
+    untilClock -= 1 + (driven.work() << 3);
+    if (untilClock > 0) continue;
+    if (clock.elapsed() >= SLICE) return;
+    untilClock = CLOCK_EVERY;
+  }
 }
 
 function driveByEvents(driven: Driven, signal: AbortSignal | undefined): Promise<void> {
@@ -123,11 +149,11 @@ function driveByEvents(driven: Driven, signal: AbortSignal | undefined): Promise
     const slice = (): void => {
       if (ended) return;
       try {
-        let budget = SLICE;
+        let budget = EVENT_BUDGET;
         let count = 1;
         while (count > 0 && budget > 0) {
           count = driven.work();
-          budget -= COST_OF_LOOK + count;
+          budget -= count;
         }
         if (ended) return;
         if (count > 0) schedule();
@@ -164,10 +190,6 @@ function driveByEvents(driven: Driven, signal: AbortSignal | undefined): Promise
   });
 }
 
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
 const CLOCK_MONOTONIC = 1;
 const PR_SET_TIMERSLACK = 29;
 const PR_GET_TIMERSLACK = 30;
@@ -195,5 +217,26 @@ export class Sleeper implements Disposable {
   /** Gives the thread the slack that it had. */
   [Symbol.dispose](): void {
     rawSyscall(SYS.prctl, PR_SET_TIMERSLACK, this.#slack);
+  }
+}
+
+/** How long a slice has lasted, without the heap number that each reading of `performance.now()` is. */
+class SliceClock {
+  /** `struct timespec`, each half a word: seconds @0, nanoseconds @2. */
+  readonly #time: Int32Array = new Int32Array(4);
+  #seconds = 0;
+  #nanoseconds = 0;
+
+  start(): void {
+    rawSyscall(SYS.clock_gettime, CLOCK_MONOTONIC, this.#time);
+    this.#seconds = this.#time[0]!;
+    this.#nanoseconds = this.#time[2]!;
+  }
+
+  /** Microseconds since `start`. */
+  elapsed(): number {
+    rawSyscall(SYS.clock_gettime, CLOCK_MONOTONIC, this.#time);
+    const seconds = (this.#time[0]! - this.#seconds) | 0;
+    return (seconds * 1_000_000 + (this.#time[2]! - this.#nanoseconds) / 1000) | 0;
   }
 }
