@@ -1,6 +1,6 @@
 import type * as syntax from 'acorn';
 import { Fault } from '../error.ts';
-import { walk } from './loop.ts';
+import { walk } from './walk.ts';
 
 /**
  * The grammar is closed: these are all the syntax nodes of the language. Everything else is refused wherever it

@@ -1,5 +1,6 @@
 import type * as syntax from 'acorn';
 import type { Context } from './context.ts';
+import { walk } from './walk.ts';
 
 /** Names that some part of the loop assigns. */
 export function assignedNames(parts: readonly (syntax.Node | null | undefined)[]): Set<string> {
@@ -24,23 +25,6 @@ export function bodySize(node: syntax.Node): number {
   let size = 0;
   walk(node, () => size++);
   return size;
-}
-
-/** Visits a syntax tree from the top. */
-export function walk(node: syntax.Node, visit: (node: syntax.AnyNode) => void): void {
-  visit(node as syntax.AnyNode);
-  for (const [key, child] of Object.entries(node)) {
-    if (key === 'loc' || key === 'regex') continue;
-    if (Array.isArray(child)) {
-      for (const item of child) if (isNode(item)) walk(item, visit);
-    } else if (isNode(child)) {
-      walk(child, visit);
-    }
-  }
-}
-
-function isNode(value: unknown): value is syntax.Node {
-  return typeof value === 'object' && value !== null && 'type' in value;
 }
 
 /**

@@ -1,5 +1,6 @@
-import { type AnyNode, type Expression, parse, type Function as SyntaxFunction } from 'acorn';
+import { type Expression, parseExpressionAt, type Function as SyntaxFunction } from 'acorn';
 import { Fault } from '../error.ts';
+import { walk } from './walk.ts';
 
 /** A function's text, parsed, with its place among all texts of one compilation. */
 export interface ParsedFunction {
@@ -55,7 +56,7 @@ function parseFunction(name: string, text: string, base: number): SyntaxFunction
     if (suspect !== undefined) throw new Fault(base, suspect.reason, suspect.instead);
     const at = (error as { pos?: number }).pos ?? 0;
     throw new Fault(
-      base + Math.max(0, at - 1),
+      base + at,
       `this is no JavaScript function: ${(error as Error).message}`,
       'Pass an arrow function or a function expression.',
     );
@@ -81,37 +82,27 @@ function parseFunction(name: string, text: string, base: number): SyntaxFunction
 
 function parseText(text: string): Expression {
   const options = { ecmaVersion: 2023, sourceType: 'module' } as const;
-  let first: unknown;
-  for (const [open, close] of [
-    ['(', '\n)'],
-    ['({', '\n})'],
-  ] as const) {
+  try {
+    return parseExpressionAt(text, 0, options);
+  } catch (error) {
+    // A method of an object literal is no expression by itself; its positions are two too far then.
+    const open = '({';
     try {
-      const program = parse(open + text + close, options);
-      const statement = program.body[0] as AnyNode;
-      if (statement.type === 'ExpressionStatement') {
-        shift(statement.expression, open.length);
-        return statement.expression;
-      }
-    } catch (error) {
-      first ??= error;
+      const expression = parseExpressionAt(`${open}${text}})`, 0, options);
+      shift(expression, open.length);
+      return expression;
+    } catch {
+      throw error;
     }
   }
-  throw first;
 }
 
 /** Moves all positions back by what was put in front of the text. */
-function shift(node: unknown, by: number): void {
-  if (Array.isArray(node)) {
-    for (const item of node) shift(item, by);
-  } else if (typeof node === 'object' && node !== null && 'type' in node) {
-    const n = node as unknown as { start: number; end: number };
-    n.start -= by;
-    n.end -= by;
-    for (const [key, child] of Object.entries(node)) {
-      if (key !== 'start' && key !== 'end' && typeof child === 'object') shift(child, by);
-    }
-  }
+function shift(expression: Expression, by: number): void {
+  walk(expression, (node) => {
+    node.start -= by;
+    node.end -= by;
+  });
 }
 
 /** Why the text is not what its author wrote, if it is not. */

@@ -61,7 +61,9 @@ export class Ranges {
     this.#iterate(false);
     if (graph.loops.length > 0) {
       for (let round = 0; round < 3; round++) {
-        for (const loop of [...graph.loops].reverse()) this.#bound(loop);
+        let tighter = false;
+        for (const loop of [...graph.loops].reverse()) if (this.#bound(loop)) tighter = true;
+        if (!tighter) break;
         this.#iterate(false);
       }
     }
@@ -207,10 +209,14 @@ export class Ranges {
   }
 
   /** Counts a loop's iterations and bounds what it accumulates. */
-  #bound(loop: Loop): void {
+  #bound(loop: Loop): boolean {
     const trips = this.#trips(loop);
-    if (trips === undefined) return;
-    if (loop.trips === undefined || trips < loop.trips) loop.trips = trips;
+    if (trips === undefined) return false;
+    let tighter = false;
+    if (loop.trips === undefined || trips < loop.trips) {
+      loop.trips = trips;
+      tighter = true;
+    }
     const { header } = loop;
     const back = header.preds.indexOf(loop.latch);
     const steps = loop.trips - 1n;
@@ -222,8 +228,12 @@ export class Ranges {
       const lo = init.lo + (delta.lo < 0n ? delta.lo * steps : 0n);
       const hi = init.hi + (delta.hi > 0n ? delta.hi * steps : 0n);
       const before = this.#bounds.get(phi);
-      if (before === undefined || lo > before.lo || hi < before.hi) this.#bounds.set(phi, { lo, hi });
+      if (before === undefined || lo > before.lo || hi < before.hi) {
+        this.#bounds.set(phi, { lo, hi });
+        tighter = true;
+      }
     }
+    return tighter;
   }
 
   #trips(loop: Loop): bigint | undefined {
