@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { CodecError } from '../../src/error.ts';
 import {
   AhView,
   ArpView,
@@ -45,6 +46,8 @@ import {
   UdpView,
   VlanView,
 } from '../../src/packet/index.ts';
+import { generatePacket, type PacketKind } from './corpus.ts';
+import { Random } from './random.ts';
 
 /** Reads all it can of a range of bytes, and gives what it read in a form that can be compared. */
 export type Decoder = (bytes: Uint8Array, offset: number, end: number) => unknown;
@@ -120,6 +123,45 @@ export const DECODERS: ReadonlyMap<string, Decoder> = new Map<string, Decoder>([
     (bytes, offset, end) => readLayers(kind, bytes, offset, end),
   ]),
 ]);
+
+const LEAD = 16;
+const TRAIL = 64;
+const POISON = new Random(10).bytes(4096);
+
+/**
+ * What a decoder makes of bytes that lie in the middle of others.
+ *
+ * It may refuse them, but only with a CodecError; and it must not depend on what is around them.
+ */
+export function outcome(decoder: Decoder, data: Uint8Array): unknown {
+  // The poisons differ in every bit, so that a single bit read from outside shows; and as they are no pattern, they
+  // differ in their checksums too.
+  const [one, other] = [0x00, 0xff].map((mask) => {
+    const bytes = POISON.slice(0, LEAD + data.length + TRAIL).map((byte) => byte ^ mask);
+    bytes.set(data, LEAD);
+    try {
+      return { value: decoder(bytes, LEAD, LEAD + data.length) };
+    } catch (error) {
+      if (error instanceof CodecError) return { refused: error.message, offset: error.offset };
+      throw error;
+    }
+  });
+  assert.deepEqual(one, other);
+  return one;
+}
+
+/** What lies from each layer of a generated packet on, damaged and cut as it falls. */
+export function damagedLayers(random: Random, kind: PacketKind): Uint8Array[] {
+  const packet = generatePacket(random, kind);
+  const layers = new PacketLayers().decode(packet);
+  return Array.from({ length: layers.count }, (_, layer) => {
+    const data = packet.slice(layers.offsets[layer]!, layers.ends[layer]!);
+    for (let damage = random.below(4); damage > 0; damage--) {
+      data[random.below(Math.min(data.length, 64))] = random.u8();
+    }
+    return random.bit() ? data : data.subarray(0, random.below(data.length + 1));
+  });
+}
 
 /** Every getter of a view, and its checksum verified. */
 function readView(View: new () => AnyView, bytes: Uint8Array, offset: number, end: number): unknown {

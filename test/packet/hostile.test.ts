@@ -22,35 +22,9 @@ import {
   TcpView,
   UdpView,
 } from '../../src/packet/index.ts';
-import { generatePacket, KINDS } from './corpus.ts';
-import { DECODERS, type Decoder } from './decoders.ts';
+import { KINDS } from './corpus.ts';
+import { DECODERS, damagedLayers, outcome } from './decoders.ts';
 import { Random } from './random.ts';
-
-const LEAD = 16;
-const TRAIL = 64;
-const POISON = new Random(10).bytes(4096);
-
-/**
- * What a decoder makes of bytes that lie in the middle of others.
- *
- * It may refuse them, but only with a CodecError; and it must not depend on what is around them.
- */
-function outcome(decoder: Decoder, data: Uint8Array): unknown {
-  // The poisons differ in every bit, so that a single bit read from outside shows; and as they are no pattern, they
-  // differ in their checksums too.
-  const [one, other] = [0x00, 0xff].map((mask) => {
-    const bytes = POISON.slice(0, LEAD + data.length + TRAIL).map((byte) => byte ^ mask);
-    bytes.set(data, LEAD);
-    try {
-      return { value: decoder(bytes, LEAD, LEAD + data.length) };
-    } catch (error) {
-      if (error instanceof CodecError) return { refused: error.message, offset: error.offset };
-      throw error;
-    }
-  });
-  assert.deepEqual(one, other);
-  return one;
-}
 
 describe('decoders', () => {
   for (const [name, decoder] of DECODERS) {
@@ -69,16 +43,9 @@ describe('decoders', () => {
     let accepted = 0;
     let refused = 0;
     for (let i = 0; i < 20 * KINDS.length; i++) {
-      const packet = generatePacket(random, KINDS[i % KINDS.length]!);
-      const layers = new PacketLayers().decode(packet);
-      for (let layer = 0; layer < layers.count; layer++) {
-        const data = packet.slice(layers.offsets[layer]!, layers.ends[layer]!);
-        for (let damage = random.below(4); damage > 0; damage--) {
-          data[random.below(Math.min(data.length, 64))] = random.u8();
-        }
-        const cut = random.bit() ? data : data.subarray(0, random.below(data.length + 1));
+      for (const data of damagedLayers(random, KINDS[i % KINDS.length]!)) {
         for (const [name, decoder] of DECODERS) {
-          const result = outcome(decoder, cut) as { refused?: string };
+          const result = outcome(decoder, data) as { refused?: string };
           if (result.refused === undefined) accepted++;
           else refused++;
           assert.ok(result.refused !== '', name);
