@@ -36,9 +36,6 @@ const TESTS = [
   'xsk/',
 ];
 
-/** Random programs in the corpus, from the compiler's generator. */
-const RANDOM_PROGRAMS = 300;
-
 const CORPUS = '/corpus';
 const DIST = fileURLToPath(new URL('../', import.meta.url));
 
@@ -61,7 +58,7 @@ process.exitCode = failures === 0 ? 0 : 1;
 /** Has the compiler's tests leave their programs, and this kernel its answers. */
 function makeCorpus(): boolean {
   console.log('# Compiling the corpus and running it on this kernel');
-  const env = { ...process.env, BAREWIRE_CORPUS: folder, FUZZ_PROGRAMS: `${RANDOM_PROGRAMS}` };
+  const env = { ...process.env, BAREWIRE_CORPUS: folder };
   const compiled = spawnSync(process.execPath, [`${DIST}scripts/test.js`, 'compiler/', 'programs/'], {
     env,
     encoding: 'utf8',

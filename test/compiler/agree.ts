@@ -31,7 +31,7 @@ export function agree<E extends Env>(
   fill: Fill = {},
 ): readonly RunResult[] {
   const spec = compile(program);
-  record({ spec, fill, packets });
+  record(() => ({ spec, fill, packets }));
   const maps = runMaps(program) as unknown as Record<string, AnyMap>;
   const loaded = load(spec);
   try {

@@ -48,8 +48,10 @@ const recorded: object[] = [];
  * Keeps a case for other kernels where `BAREWIRE_CORPUS` names a folder for them; does nothing otherwise.
  *
  * What one process records goes to one file when it ends.
+ *
+ * @param make Called only where the case is wanted.
  */
-export function record({ spec, fill, packets }: Omit<CorpusCase, 'group'>): void {
+export function record(make: () => Omit<CorpusCase, 'group'>): void {
   const folder = process.env.BAREWIRE_CORPUS;
   if (folder === undefined) return;
   const group = basename(process.argv[1] ?? '').replace(/(\.test)?\.\w+$/, '');
@@ -59,11 +61,12 @@ export function record({ spec, fill, packets }: Omit<CorpusCase, 'group'>): void
       writeFileSync(join(folder, `${group}-${process.pid}.corpus`), serialize(recorded));
     });
   }
-  // A packet may be a part of a large buffer, or be changed later.
+  const { spec, fill, packets } = make();
   recorded.push({
     group,
     program: serializeProgram(spec),
     fill,
+    // A packet may be a part of a large buffer, or be changed later.
     packets: packets.map((packet) => packet.slice()),
   });
 }
@@ -125,9 +128,7 @@ function stayOnFirstCpu(): void {
 }
 
 function onEveryCpu(spec: MapSpec, value: unknown): unknown {
-  return isPerCpu(spec.type) && !Array.isArray(value)
-    ? Array.from({ length: possibleCpus() }, () => value)
-    : value;
+  return isPerCpu(spec.type) ? Array.from({ length: possibleCpus() }, () => value) : value;
 }
 
 /** Entries as bytes, padding included, in the order of the keys; undefined for maps of kernel objects. */

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { differential, explain, type Failure, type Outcome, stayOnCpu } from './differential.ts';
+import { record } from '../../kernels/corpus.ts';
+import { corpusCase, differential, explain, type Failure, type Outcome, stayOnCpu } from './differential.ts';
 import { type Case, randomCase } from './program.ts';
 import { shrink } from './shrink.ts';
 import { block, tree } from './tree.ts';
@@ -18,6 +19,7 @@ test('random programs give the same verdicts, bytes and maps in Node and in the 
     const outcome = differential(given);
     count.set(outcome.kind, (count.get(outcome.kind) ?? 0) + 1);
     if (outcome.kind === 'equal') {
+      record(() => corpusCase(given));
       for (const verdict of outcome.verdicts) verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1);
     } else if (outcome.kind !== 'refused') {
       failure = { seed, given, outcome };

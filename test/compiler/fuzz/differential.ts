@@ -19,6 +19,7 @@ import {
 import { codecOf } from '../../../src/layout/index.ts';
 import type { ProgramSpec } from '../../../src/spec/index.ts';
 import { call, possibleCpus } from '../../../src/sys/index.ts';
+import type { CorpusCase } from '../../kernels/corpus.ts';
 import { literal } from './environment.ts';
 import { type Case, caseProgram, caseText } from './program.ts';
 
@@ -212,6 +213,17 @@ function sorted(lines: readonly string[]): string {
 
 function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
+}
+
+/** The case for other kernels to try. */
+export function corpusCase(given: Case): Omit<CorpusCase, 'group'> {
+  const spec = compile(caseProgram(given)) as unknown as ProgramSpec;
+  const fills = given.fills.filter(({ map }) => map in spec.maps);
+  return {
+    spec,
+    fill: Object.fromEntries(fills.map(({ map, entries }) => [map, entries])),
+    packets: given.packets,
+  };
 }
 
 /** A case and its failure, as a person needs them. */
