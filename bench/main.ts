@@ -10,6 +10,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   maps: () => import('./maps.ts'),
   packet: () => import('./packet.ts'),
   xsk: () => import('./xsk.ts'),
+  send: () => import('./send.ts'),
 };
 
 const names = argv.slice(2).filter((word) => !word.startsWith('-'));

@@ -8,15 +8,20 @@ import type { SendEngine } from './send.ts';
 import { baseSums, type FramePlan, type FrameSource } from './send-frames.ts';
 import { Clock, type Limits } from './send-pace.ts';
 
-/**
- * Runs in one system call. Setting one up and taking it down costs about 25 ms, so there have to be many; but nothing
- * else happens in the thread meanwhile, so there must not be too many.
+/*
+ * Setting up a system call with live frames and taking it down costs about 24 ms, so there have to be many runs in
+ * each; but nothing else happens in the thread meanwhile, no signal is heard, so there must not be too many.
  */
-const RUNS = 1_000_000;
-/** To see how long a call takes. */
+
+/** In ms. */
+const SET_UP = 24;
+/** How long a call is to take, in ms. */
+const CALL = 400;
+/** With a rate, most runs send nothing and are short; each call is a pause of `SET_UP` in the stream. */
+const PACED_CALL = 500;
+/** Runs of the first call, which shows how long a run takes. */
 const FIRST_RUNS = 100_000;
-/** With a rate most runs send nothing and are short. */
-const PACED_RUNS = 8_000_000;
+const MOST_RUNS = 20_000_000;
 const BATCH = 64;
 /** `XDP_PACKET_HEADROOM` and `struct skb_shared_info` share the page with the frame. */
 const LONGEST_FRAME = 3_300;
@@ -115,21 +120,17 @@ export class LiveEngine implements SendEngine {
     const start = this.#clock.now();
     let runs = FIRST_RUNS;
     while (!signal.aborted) {
-      const left = start + duration - this.#clock.now();
-      if (this.#sent >= count || left <= 0) return;
-      const before = this.#sent;
+      if (this.#sent >= count) return;
       const from = this.#clock.now();
-      this.#repeat(rate === undefined ? Math.min(runs, count - this.#sent) : runs);
+      const made = rate === undefined ? Math.min(runs, count - this.#sent) : runs;
+      this.#repeat(made);
       const now = this.#clock.now();
       this.#span = now - start;
-      const perMillisecond = runs / Math.max(1, now - from);
-      // Calls of about 150 ms, or what is left of the time.
-      const wanted = Math.min(rate === undefined ? 150 : 250, Math.max(20, left - (now - from)));
-      runs = Math.max(
-        1000,
-        Math.min(rate === undefined ? RUNS : PACED_RUNS, Math.floor(perMillisecond * wanted)),
-      );
-      if (this.#sent === before && rate === undefined) this.#requireLink();
+      const left = start + duration - now;
+      if (left <= 0) return;
+      const perMillisecond = made / Math.max(1, now - from - SET_UP);
+      const wanted = Math.min(rate === undefined ? CALL : PACED_CALL, Math.max(left - SET_UP, 1));
+      runs = Math.max(1000, Math.min(MOST_RUNS, Math.floor(perMillisecond * wanted)));
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
