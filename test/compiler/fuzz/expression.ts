@@ -708,6 +708,11 @@ export class Expressions {
       [this.packet ? 2 : 0, () => () => this.#flag(depth)],
       [this.packet && this.kernel ? 1 : 0, () => () => this.#equalBytes(depth)],
       [this.maps.length > 0 ? 1.5 : 0, () => () => this.#has(depth)],
+      [
+        this.packet ? 1.5 : 0,
+        () => () =>
+          tree('bool', 'pkt.has(', this.offset(depth - 1), `, ${random.pick([1, 2, 4, 8, 20, 40])})`),
+      ],
       [this.kernel ? 0.3 : 0, () => () => tree('bool', '(kernel.ktime() > 0n)')],
     ])();
   }
