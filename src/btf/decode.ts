@@ -82,14 +82,33 @@ export class Btf implements BtfBase {
 
   /** The lowest ID of a type with this name, of this kind if one is given; `undefined` when there is none. */
   find(name: string, kind?: BtfKind): number | undefined {
-    return this.base?.find(name, kind) ?? this.#findOwn(name, kind);
+    const inBase = this.base?.find(name, kind);
+    if (inBase !== undefined) return inBase;
+    for (const id of this.#findOwn(name)) {
+      if (kind === undefined || this.kind(id) === kind) return id;
+    }
+    return undefined;
   }
 
-  /** The text at an offset of the string section, as `.BTF.ext` and line info refer to it. */
-  text(offset: number): string {
+  /** IDs of all types with this name, the base's first, rising. */
+  *findAll(name: string): IterableIterator<number> {
+    if (this.base !== undefined) yield* this.base.findAll(name);
+    yield* this.#findOwn(name);
+  }
+
+  /**
+   * The text at an offset of the string section, as `.BTF.ext` and line info refer to it.
+   *
+   * @param limit In bytes. Default is none.
+   * @throws CodecError when there is none, or a longer one.
+   */
+  text(offset: number, limit: number = Number.POSITIVE_INFINITY): string {
     if (!(offset < this.stringsSize) && offset !== 0)
       throw new CodecError('btf', 0, `no string at ${offset}`);
-    return this.#textWithin(offset, Number.POSITIVE_INFINITY) ?? '';
+    const text = this.#textWithin(offset, limit);
+    if (text === undefined)
+      throw new CodecError('btf', 0, `the string at ${offset} has more than ${limit} bytes`);
+    return text;
   }
 
   /**
@@ -162,16 +181,12 @@ export class Btf implements BtfBase {
     }
   }
 
-  #findOwn(name: string, kind: BtfKind | undefined): number | undefined {
+  *#findOwn(name: string): IterableIterator<number> {
     const { words, starts } = this.#records;
     this.#names ??= new NameIndex(starts.length, (index, visit) =>
       this.visitText(words[starts[index]!]!, visit),
     );
-    for (const index of this.#names.find(name)) {
-      const id = this.firstId + index;
-      if (kind === undefined || this.kind(id) === kind) return id;
-    }
-    return undefined;
+    for (const index of this.#names.find(name)) yield this.firstId + index;
   }
 
   /** @internal The bytes of a string, for name indices: a split blob's name may lie in its base. */
