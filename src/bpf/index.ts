@@ -13,6 +13,15 @@ export * from './info.ts';
 export { type LiveMap, type LiveMaps, type Loaded, type LoadOptions, load } from './load.ts';
 export { BpfMap, type MapOf } from './map.ts';
 export type { HasFd, ReadValue, WriteValue } from './map-value.ts';
+export {
+  type LiveVariable,
+  type LoadableObject,
+  type LoadedObject,
+  type LoadObjectOptions,
+  loadObject,
+  loadObjectSpec,
+} from './object.ts';
+export { type MapTypes, ObjectMap } from './object-map.ts';
 export { explainPermission, NEEDED_CAPABILITIES } from './permission.ts';
 export { BPFFS, ensureBpffs, isOnBpffs, unpin } from './pin.ts';
 export { bpffsMounts, type Pin, pins } from './pins.ts';

@@ -100,9 +100,13 @@ export class Program implements Disposable {
     return Program.fromFd(openPinned(path, `program at ${path}`));
   }
 
-  /** Takes over a program's descriptor. */
-  static fromFd(fd: Fd): Program {
-    return new Program(fd, programInfo(fd).name, undefined);
+  /**
+   * Takes over a program's descriptor.
+   *
+   * @param name Default is what the kernel keeps, its first 15 bytes.
+   */
+  static fromFd(fd: Fd, name?: string, log?: string): Program {
+    return new Program(fd, name ?? programInfo(fd).name, log);
   }
 
   info(): ProgramInfo {
@@ -163,8 +167,8 @@ const LAST_LOG_SIZE = 0x1000_0000;
 /** A kernel that does not tell the size verifies anew for each guess, so there must be few: 4, 64, 256 MiB. */
 const LOG_GROWTH = 16;
 
-/** Loads with a log, grown until it fits. */
-function loadWithLog(attribute: Attribute, level: 1 | 2): { result: number; log: string } {
+/** @internal Loads with a log, grown until it fits. */
+export function loadWithLog(attribute: Attribute, level: 1 | 2): { result: number; log: string } {
   for (let size = FIRST_LOG_SIZE; ; ) {
     const buffer = new Uint8Array(size);
     attribute.u32(24, level).u32(28, size).pointer(32, buffer).u32(140, 0);

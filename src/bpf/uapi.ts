@@ -18,6 +18,7 @@ export const Command = {
   btfGetFdById: 19,
   mapLookupAndDelete: 21,
   mapFreeze: 22,
+  btfGetNextId: 23,
   mapLookupBatch: 24,
   mapLookupAndDeleteBatch: 25,
   mapUpdateBatch: 26,

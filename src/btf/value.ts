@@ -1,6 +1,6 @@
 import { ArgumentError, CodecError } from '../error.ts';
 import type { Btf } from './decode.ts';
-import type { BtfMember } from './type.ts';
+import type { BtfMember, BtfSectionVariable } from './type.ts';
 
 /**
  * What a C value becomes in TypeScript.
@@ -79,6 +79,8 @@ class CodecBuilder {
         return this.#composite(type.members, type.size, path === '' ? type.name : path, depth);
       case 'var':
         return this.build(type.type, path, depth + 1);
+      case 'datasec':
+        return this.#section(type.variables, type.size, depth);
       default:
         throw new CodecError('btf', 0, `type ${id} is a ${type.kind}, which has no values`);
     }
@@ -137,6 +139,29 @@ class CodecBuilder {
         new Uint8Array(view.buffer, view.byteOffset + offset, size).fill(0);
         for (const name of Object.keys(value)) {
           if (!known.has(name)) throw new ArgumentError(`${at(path)}there is no member '${name}'`);
+        }
+        writeMembers(view, offset, value as Record<string, unknown>, parts);
+      },
+    };
+  }
+
+  /** A data section: an object of its variables. */
+  #section(variables: readonly BtfSectionVariable[], size: number, depth: number): BtfCodec {
+    const parts = variables.map(({ type, offset }) => {
+      const name = this.#btf.name(type);
+      return { name, offset, codec: this.build(type, name, depth + 1) };
+    });
+    for (const { name, offset, codec } of parts) {
+      if (offset + codec.size > size) throw new CodecError('btf', 0, `variable '${name}' passes its section`);
+    }
+    return {
+      size,
+      read: (view, offset) =>
+        Object.fromEntries(parts.map((part) => [part.name, part.codec.read(view, offset + part.offset)])),
+      write(view, offset, value) {
+        if (asIs(view, offset, size, value)) return;
+        if (typeof value !== 'object' || value === null) {
+          throw new ArgumentError(`expected an object of variables, got ${shown(value)}`);
         }
         writeMembers(view, offset, value as Record<string, unknown>, parts);
       },

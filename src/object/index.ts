@@ -1,6 +1,9 @@
 /** Object files: programs as clang and libbpf exchange them. @module barewire/object */
+export { type CoreResult, relocateCore } from './core.ts';
 export { type ElfObject, readElf } from './elf-reader.ts';
+export { type LinkedFunction, type LinkedProgram, linkProgram } from './link.ts';
 export { readObject } from './read.ts';
+export { kernelBtf } from './sanitize.ts';
 export { type ProgramKind, programKind } from './section-name.ts';
 export * from './spec.ts';
 export { writeObject } from './write.ts';

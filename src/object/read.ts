@@ -66,7 +66,10 @@ export function readObject(file: Uint8Array): ObjectSpec {
     variables: byName(findVariables(elf, data, btf)),
     externs: byName(externs),
     functions: functions.map(({ func }) => func),
-    btf: btf === undefined || btfBytes === undefined ? undefined : { types: btf, bytes: btfBytes },
+    btf:
+      btf === undefined || btfBytes === undefined
+        ? undefined
+        : { types: btf, bytes: btfBytes, sections: describedSections(elf, btf) },
   };
 }
 
@@ -106,6 +109,22 @@ function versionOf(elf: ElfObject): number {
   const bytes = sectionNamed(elf, 'version')?.bytes;
   if (bytes === undefined || bytes.length < 4) return 0;
   return new DataView(bytes.buffer, bytes.byteOffset, 4).getUint32(0, elf.byteOrder === 'little');
+}
+
+/** Compilers leave it to the linker to say in BTF where the variables of a section lie. */
+function describedSections(elf: ElfObject, btf: Btf): NonNullable<ObjectSpec['btf']>['sections'] {
+  const sections = new Map<string, { size: number; offsets: Map<string, number> }>();
+  const byIndex = new Map<number, Map<string, number>>();
+  for (const { index, name, size } of elf.sections) {
+    if (name === '' || sections.has(name) || btf.find(name, 'datasec') === undefined) continue;
+    const offsets = new Map<string, number>();
+    sections.set(name, { size, offsets });
+    byIndex.set(index, offsets);
+  }
+  for (const { name, section, value, type } of elf.symbols) {
+    if (type !== InputSymbolType.SECTION) byIndex.get(section)?.set(name, value);
+  }
+  return sections;
 }
 
 interface DataSection {

@@ -28,6 +28,11 @@ export interface ObjectBtf {
   readonly types: Btf;
   /** The `.BTF` section as it stands in the file. */
   readonly bytes: Uint8Array;
+  /** Sections that BTF describes, by name: how large they are, and where in them which symbol lies. */
+  readonly sections: ReadonlyMap<
+    string,
+    { readonly size: number; readonly offsets: ReadonlyMap<string, number> }
+  >;
 }
 
 /** An entry point, and what its section's name says about it. */
