@@ -36,6 +36,9 @@ export interface BtfCodec {
 const MAX_DEPTH = 32;
 /** Codecs that one type may need in all, so that types that grow exponentially end. */
 const MAX_PARTS = 100_000;
+const INTEGER_SIZES: ReadonlySet<number> = new Set([1, 2, 4, 8, 16]);
+/** Elements without size, of which an array could have any number. */
+const MAX_EMPTY = 1024;
 
 /**
  * The codec of a type: little-endian, as on every machine Barewire runs on.
@@ -63,10 +66,14 @@ class CodecBuilder {
     const type = this.#btf.type(resolved);
     switch (type.kind) {
       case 'int':
+        if (!INTEGER_SIZES.has(type.size))
+          throw new CodecError('btf', 0, `type ${id} is an integer of ${type.size} bytes`);
         if (type.encoding === 'bool') return boolCodec(type.size, path);
         return integerCodec(type.size, type.encoding === 'signed', path);
       case 'enum':
       case 'enum64':
+        if (!INTEGER_SIZES.has(type.size))
+          throw new CodecError('btf', 0, `type ${id} is an enum of ${type.size} bytes`);
         return integerCodec(type.size, type.signed, path);
       case 'ptr':
         return integerCodec(8, false, path);
@@ -94,6 +101,9 @@ class CodecBuilder {
     }
     const inner = this.build(elementId, `${path}[]`, depth + 1);
     const size = inner.size * length;
+    if (inner.size === 0 && length > MAX_EMPTY) {
+      throw new CodecError('btf', 0, `an array of ${length} elements without size`);
+    }
     return {
       size,
       read: (view, offset) => Array.from({ length }, (_, i) => inner.read(view, offset + i * inner.size)),

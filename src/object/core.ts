@@ -477,7 +477,7 @@ function measure(kind: CoreRelocationKind, path: Path): Measured | undefined {
   if (last === undefined) return undefined;
   if (last.name === undefined) {
     const size = sizeOf(btf, last.type);
-    if (kind === 'field_byte_offset') return plain(bitOffset / 8, size);
+    if (kind === 'field_byte_offset') return plain(Math.floor(bitOffset / 8), size);
     if (kind === 'field_byte_size') return plain(size);
     return undefined;
   }

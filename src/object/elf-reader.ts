@@ -79,7 +79,9 @@ const MAX_NAME = 1024;
  * @throws CodecError that names the section and the offset, when the file is truncated, contradicts itself, or is made
  *   for another machine.
  */
-export function readElf(file: Uint8Array): ElfObject {
+export function readElf(given: Uint8Array): ElfObject {
+  // A Buffer's slices are no copies: what follows counts on those of plain arrays.
+  const file = new Uint8Array(given.buffer, given.byteOffset, given.length);
   const view = new DataView(file.buffer, file.byteOffset, file.length);
   const little = readIdentity(file);
   const type = view.getUint16(16, little);

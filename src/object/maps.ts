@@ -96,13 +96,18 @@ function btfMaps(elf: ElfObject, section: InputSection, btf: Btf | undefined): F
   const byName = new Map(symbols.map((symbol) => [symbol.name, symbol]));
   const found: FoundMap[] = [];
   for (const variable of type.variables) {
-    const described = btf.type(variable.type);
-    if (described.kind !== 'var') continue;
+    const described = typeAt(btf, variable.type);
+    if (described?.kind !== 'var') continue;
     const offset = byName.get(described.name)?.value ?? variable.offset;
     const map = new Definition(btf, described.name).read(described.type, 0);
     found.push({ offset, map });
   }
   return fillIn(elf, section, found, btf);
+}
+
+/** The type with an ID, unless that is 0 for `void`. */
+function typeAt(btf: Btf, id: number): BtfType | undefined {
+  return id === 0 ? undefined : btf.type(id);
 }
 
 /** Entries that the object fills stand as relocations in the map's own bytes, in its `values`. */
@@ -141,8 +146,8 @@ function valuesOffset(btf: Btf, name: string): number {
   const id = btf.find(name, 'var');
   const variable = id === undefined ? undefined : btf.type(id);
   if (variable?.kind !== 'var') return 0;
-  const definition = btf.type(btf.resolve(variable.type));
-  const members = definition.kind === 'struct' ? definition.members : [];
+  const definition = typeAt(btf, btf.resolve(variable.type));
+  const members = definition?.kind === 'struct' ? definition.members : [];
   return (members.find((member) => member.name === 'values')?.bitOffset ?? 0) / 8;
 }
 

@@ -173,7 +173,7 @@ function findVariables(
     const described = new Set<string>();
     const type = map.valueType === 0 ? undefined : btf?.type(map.valueType);
     for (const place of type?.kind === 'datasec' ? type.variables : []) {
-      const variable = btf?.type(place.type);
+      const variable = place.type === 0 ? undefined : btf?.type(place.type);
       if (variable?.kind !== 'var' || variable.linkage === 'extern') continue;
       const symbol = symbols.get(variable.name);
       const offset = symbol?.value ?? place.offset;
@@ -215,7 +215,7 @@ function findExterns(elf: ElfObject, btf: Btf | undefined): ObjectExtern[] {
     const id = btf?.find(section, 'datasec');
     const type = id === undefined ? undefined : btf?.type(id);
     for (const place of type?.kind === 'datasec' ? type.variables : []) {
-      const declared = btf?.type(place.type);
+      const declared = place.type === 0 ? undefined : btf?.type(place.type);
       if (declared?.kind === 'var') described.set(declared.name, { kind, type: declared.type });
       if (declared?.kind === 'func') described.set(declared.name, { kind: 'kfunc', type: place.type });
     }
