@@ -371,7 +371,7 @@ class ObjectLoader {
       result = build(false).try(Command.programLoad);
       if (result >= 0) return Program.fromFd(new Fd(result, what), name);
     }
-    if (log !== '' && result !== -Errno.EPERM) throw refused(name, -result, log, missing);
+    if (log !== '' && result !== -Errno.EPERM) throw refused(spec, name, linked, -result, log, missing);
     const hint =
       kind.type === 'ext' && result === -Errno.EPERM
         ? 'This kernel refuses programs that extend others.'
@@ -528,18 +528,35 @@ function requireShape(map: ObjectMapSpec, info: ReturnType<typeof mapInfo>, wher
 
 /** The verifier's words; where it stumbled over something that this kernel does not have, what that is. */
 function refused(
+  spec: ObjectSpec,
   name: string,
+  linked: LinkedProgram,
   errno: number,
   log: string,
   missing: ReadonlyMap<number, string>,
 ): VerifierError {
-  const poisoned = /^(\d+): \(85\) call unknown#19589(6080|6081)|invalid func unknown#19589/m.exec(log);
-  if (poisoned === null || missing.size === 0) return new VerifierError(name, errno, log);
-  const at = [...log.matchAll(/^(\d+): /gm)].at(-1)?.[1];
+  const program = { name, sourceAt: (slot: number) => lineAt(spec, linked, slot) };
+  // Numbers of the calls that stand where nothing can (core.ts, object-externs.ts).
+  const poisoned = /unknown#19589608[01]|invalid func unknown#19589608[01]/.test(log.slice(-4096));
+  if (!poisoned || missing.size === 0) return new VerifierError(program, errno, log);
+  const at = [...log.slice(-4096).matchAll(/^(\d+): /gm)].at(-1)?.[1];
   const what = missing.get(Number(at)) ?? [...missing.values()].join(', ');
-  return new VerifierError(name, errno, log, {
+  return new VerifierError(program, errno, log, {
     hint: `This kernel does not have ${what}, which the program uses without asking first whether it is there.`,
   });
+}
+
+/** The line of source behind a slot: that of the last record at or before it. */
+function lineAt(spec: ObjectSpec, linked: LinkedProgram, slot: number): string | undefined {
+  const { lineInfo } = linked;
+  const types = spec.btf?.types;
+  if (lineInfo === undefined || types === undefined) return undefined;
+  let found: number | undefined;
+  for (let i = 0; i < lineInfo.length && (lineInfo[i] ?? 0) <= slot; i += 4) found = i;
+  if (found === undefined) return undefined;
+  const [, file = 0, text = 0, place = 0] = lineInfo.subarray(found, found + 4);
+  const name = types.text(file).split('/').at(-1);
+  return `${types.text(text).trim()} @ ${name}:${place >>> 10}`;
 }
 
 function unsupported(what: string, hint?: string): BarewireError {

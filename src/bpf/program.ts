@@ -9,7 +9,7 @@ import { type ProgramInfo, programInfo } from './info.ts';
 import { openPinned, pinObject } from './pin.ts';
 import { type TestRun, type TestRunOptions, testRun } from './test-run.ts';
 import { ATTACH_TYPE, Command, PROGRAM_TYPE_XDP, XDP_DEVICE_BOUND, XDP_HAS_FRAGS } from './uapi.ts';
-import { VerifierError } from './verifier.ts';
+import { refusedProgram, VerifierError } from './verifier.ts';
 
 export interface ProgramOptions {
   /** Keep the verifier's log also on success, in `program.log`: 1 as on failure, 2 every state. Default is 0. */
@@ -188,7 +188,7 @@ export function loadWithLog(attribute: Attribute, level: 1 | 2): { result: numbe
 function explainRefusal(spec: ProgramSpec, errno: number, attribute: Attribute): Error {
   if (errno !== Errno.EPERM) {
     const { log } = loadWithLog(attribute, 1);
-    if (log !== '') return new VerifierError(spec, errno, log);
+    if (log !== '') return new VerifierError(refusedProgram(spec), errno, log);
   }
   const slots = spec.instructions.reduce((sum, instruction) => sum + slotsOf(instruction), 0);
   const hints: Partial<Record<number, string>> = {

@@ -2,6 +2,7 @@ import { type SourceLine, slotsOf } from '../asm/index.ts';
 import { BarewireError, type ErrorDetails } from '../error.ts';
 import type { ProgramSpec } from '../spec/index.ts';
 import { errnoMeaning, errnoName } from '../sys/index.ts';
+import { verifierHint } from './verifier-hints.ts';
 
 /**
  * The verifier refused a program.
@@ -15,25 +16,38 @@ export class VerifierError extends BarewireError {
   /** The line of source at which it gave up, its file and number. */
   readonly source: string | undefined;
 
-  constructor(program: ProgramSpec, errno: number, log: string) {
+  /** @param details Default is a hint for the complaints that are met most often. */
+  constructor(program: RefusedProgram, errno: number, log: string, details: ErrorDetails = {}) {
     const { complaint, slot, line } = lastWords(log);
     // Older kernels print the line without where it stands.
-    const source = (slot === undefined ? undefined : sourceAt(program, slot)) ?? line;
+    const source = (slot === undefined ? undefined : program.sourceAt(slot)) ?? line;
     const where = source === undefined ? '' : ` at \`${source}\``;
     const said = complaint === '' ? `${errnoMeaning(errno)} (${errnoName(errno)}), without a log` : complaint;
-    super('BW_VERIFIER', `the verifier refused the program '${program.name}'${where}: ${said}`, hintFor(log));
+    super('BW_VERIFIER', `the verifier refused the program '${program.name}'${where}: ${said}`, {
+      ...hintFor(log),
+      ...details,
+    });
     this.errno = errno;
     this.log = log;
     this.source = source;
   }
 }
 
-/** Rules that hold only for processes of few rights ("root" is what the kernel calls CAP_PERFMON here). */
+/** What an error tells of the program. */
+export interface RefusedProgram {
+  readonly name: string;
+  /** The line of source behind a slot, as newer kernels print it: `return pkt.u8(0); @ filter.ts:12`. */
+  sourceAt(slot: number): string | undefined;
+}
+
+/** A spec's program; instructions know their lines. */
+export function refusedProgram(spec: ProgramSpec): RefusedProgram {
+  return { name: spec.name, sourceAt: (slot) => sourceAt(spec, slot) };
+}
+
 function hintFor(log: string): ErrorDetails {
-  if (!/prohibited for !root|leaks addr/.test(log)) return {};
-  return {
-    hint: 'Without CAP_PERFMON the verifier takes no computed packet offsets: run as root, or grant it as well.',
-  };
+  const hint = verifierHint(log.slice(-TAIL));
+  return hint === undefined ? {} : { hint };
 }
 
 /** How much of a log is looked at; whole ones may have millions of lines. */
@@ -64,7 +78,6 @@ function lastWords(log: string): {
   };
 }
 
-/** As newer kernels print it: `return pkt.u8(0); @ filter.ts:12`. */
 function sourceAt({ instructions }: ProgramSpec, slot: number): string | undefined {
   let source: SourceLine | undefined;
   let next = 0;

@@ -5,6 +5,7 @@ import { CodecError } from '../../src/error.ts';
 import { readElf, readObject, writeObject } from '../../src/object/index.ts';
 import { counterSpec } from '../../src/programs/counter.ts';
 import { COMPILERS, objectOf } from './compile.ts';
+import { meaningful } from './fuzz.ts';
 import { probeObject } from './probe.ts';
 
 const SOURCES = ['globals', 'maps', 'calls', 'core', 'externs', 'legacy', 'sections', 'refused'] as const;
@@ -66,7 +67,7 @@ describe('bytes that are no object', () => {
         (object, edits) => {
           const bytes = Uint8Array.from(objects[object] ?? []);
           const view = new DataView(bytes.buffer);
-          const structures = structuresOf(bytes);
+          const structures = meaningful(bytes);
           for (const [at, word] of edits) {
             const place = structures[at % structures.length] ?? 0;
             if (place + 4 <= bytes.length) view.setUint32(place, word, true);
@@ -155,19 +156,3 @@ describe('bytes that are no object', () => {
     assert.equal(spec.license, counterSpec({ frags: true }).license);
   });
 });
-
-/** Where words with a meaning stand: file header, section headers, symbols, relocations, BTF. */
-function structuresOf(bytes: Uint8Array): number[] {
-  const places: number[] = [];
-  const run = (start: number, end: number): void => {
-    for (let at = start; at + 4 <= end; at += 4) places.push(at);
-  };
-  const table = Number(new DataView(bytes.buffer).getBigUint64(40, true));
-  run(16, 64);
-  run(table, bytes.length);
-  for (const { name, type, offset, bytes: content } of readElf(bytes).sections) {
-    if ([2, 9].includes(type) || name.startsWith('.BTF') || name === 'maps')
-      run(offset, offset + content.length);
-  }
-  return places;
-}
