@@ -17,7 +17,7 @@ export const target: FuzzTarget = {
   prepare() {
     const folder = `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/bpf/`;
     const files = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.o')) : [];
-    const objects = files.map((file) => Uint8Array.from(readFileSync(folder + file)));
+    const objects: Uint8Array[] = files.map((file) => Uint8Array.from(readFileSync(folder + file)));
     objects.push(writeObject(counterSpec({ frags: true })));
     for (const bytes of objects) corpus.push({ bytes, places: meaningful(bytes) });
   },
@@ -50,9 +50,10 @@ function damaged(random: Random): Uint8Array {
   const view = new DataView(bytes.buffer);
   for (let edits = 1 + random.below(6); edits > 0; edits--) {
     const place = random.pick(places);
-    if (random.oneIn(3)) bytes[place + random.below(4)] = random.below(256);
-    else if (random.oneIn(3)) view.setUint32(place, random.below(300), true);
-    else if (random.oneIn(3)) view.setUint32(place, view.getUint32(random.pick(places), true), true);
+    const edit = random.below(4);
+    if (edit === 0) bytes[place + random.below(4)] = random.below(256);
+    else if (edit === 1) view.setUint32(place, random.below(300), true);
+    else if (edit === 2) view.setUint32(place, view.getUint32(random.pick(places), true), true);
     else view.setUint32(place, random.pick(EXTREMES), true);
   }
   return bytes;
