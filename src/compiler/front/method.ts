@@ -529,6 +529,8 @@ function includes(cx: Context, node: syntax.CallExpression, of: Val & { kind: 't
     const cond = cx.b.emit('eq', 'bool', [x.node, item.node], at);
     if (cond.op === 'const') {
       if (cond.value === 0n) continue;
+      // Whichever way led here, the answer is known.
+      cx.join([...yes, { block: cx.b.current!, state: cx.state }], at);
       return { kind: 'bool', node: cx.b.constant('bool', 1) };
     }
     const { then, otherwise } = cx.b.branch(cond, at);

@@ -35,6 +35,12 @@ export function checkExactness(graph: Graph, ranges: Ranges): void {
   for (const block of alive) for (const phi of block.phis) check(phi, ranges);
 }
 
+/**
+ * Operations on one way through a loop. Verifiers stop at a million instructions on all ways together, of which a loop
+ * with conditions has several.
+ */
+const MOST_OPERATIONS = 150_000n;
+
 /** Ways not taken yet that a verifier keeps in mind at once (BPF_COMPLEXITY_LIMIT_JMP_SEQ). */
 const MOST_PENDING = 8192n;
 
@@ -45,6 +51,18 @@ const MOST_PENDING = 8192n;
  */
 export function checkLength(graph: Graph): void {
   const totals = new Map<Loop, bigint>();
+  for (const loop of graph.loops) {
+    let operations = 0;
+    for (const block of loop.blocks) if (block.loop === loop) operations += block.nodes.length + 1;
+    let trips = 1n;
+    for (let l: Loop | undefined = loop; l !== undefined; l = l.parent) trips *= l.trips ?? 1n;
+    if (trips * BigInt(operations) <= MOST_OPERATIONS) continue;
+    throw new Fault(
+      loop.at,
+      `this loop may run ${trips} times in all, with ${operations} operations each, more than a verifier follows`,
+      'Bound it more tightly, return early, or nest fewer loops.',
+    );
+  }
   for (const loop of [...graph.loops].reverse()) {
     let each = 0n;
     for (const block of loop.blocks) {

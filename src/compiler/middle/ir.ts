@@ -146,6 +146,8 @@ export interface LoopLimit {
   readonly operand: 0 | 1;
   /** The largest value it can have. */
   readonly most: bigint;
+  /** Where it is known: before the loop, or at the test when it is computed anew each time. */
+  readonly block: Block;
 }
 
 /** A function under construction or under optimisation. */

@@ -445,16 +445,17 @@ function hoistInvariants(graph: Graph): void {
 
 /** Makes the bound of a loop that a variable limits visible to verifiers that have forgotten it. */
 function showLimits(graph: Graph): void {
-  for (const { limit, counted, preheader } of graph.loops) {
+  for (const { limit, counted } of graph.loops) {
     if (limit === undefined || counted !== undefined || limit.most >= 1n << 31n) continue;
-    const { test, operand, most } = limit;
+    const { test, operand, most, block } = limit;
     const value = test.args[operand]!;
     if (value.op === 'const' || value.op === 'visible') continue;
-    const visible = graph.node('visible', value.type, [value], preheader, test.at);
+    const visible = graph.node('visible', value.type, [value], block, test.at);
     visible.limit = Number(most);
     visible.lo = value.lo;
     visible.hi = most;
-    preheader.nodes.push(visible);
+    const at = block.nodes.indexOf(test);
+    block.nodes.splice(at < 0 ? block.nodes.length : at, 0, visible);
     test.args[operand] = visible;
   }
 }

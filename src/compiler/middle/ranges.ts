@@ -293,9 +293,13 @@ export class Ranges {
       const against = climbs === undefined ? left : right;
       const constants = step.lo === step.hi && init.lo === init.hi && against.op === 'const';
       if (constants && (loop.counted === undefined || trips < loop.counted)) loop.counted = trips;
-      if (climbs !== undefined && against.op !== 'const' && !loop.blocks.has(against.block)) {
-        const most = this.at(against, loop.preheader).hi;
-        loop.limit = { test: cond, operand: cond.args[0] === against ? 0 : 1, most };
+      if (climbs !== undefined && against.op !== 'const') {
+        const where = loop.blocks.has(against.block) ? cond.block : loop.preheader;
+        const { hi } = this.at(
+          against,
+          loop.preheader.order < against.block.order ? against.block : loop.preheader,
+        );
+        loop.limit = { test: cond, operand: cond.args[0] === against ? 0 : 1, most: hi, block: where };
       }
       if (least === undefined || trips < least) least = trips;
     }
