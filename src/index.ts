@@ -1,5 +1,23 @@
 /** The tools as functions: what `barewire` does on the command line, for programs. @module barewire */
 export {
+  type BenchOptions,
+  type BenchResult,
+  runBench,
+  SCENARIOS,
+  type Scenario,
+  VARIANTS,
+  type Variant,
+} from './apps/bench.ts';
+export { benchChart } from './apps/bench-chart.ts';
+export {
+  type Capture,
+  type CaptureOptions,
+  type CaptureRun,
+  type CaptureStatistics,
+  type CaptureVisit,
+  openCapture,
+} from './apps/capture.ts';
+export {
   type CountReport,
   PacketCounter,
   type PacketCounterOptions,
@@ -13,7 +31,23 @@ export {
   type DiagnosisOptions,
   diagnose,
 } from './apps/doctor.ts';
+export { Dropper } from './apps/drop.ts';
 export type { Owner, ProgramDetails } from './apps/ownership.ts';
+export { type ReflectOptions, Reflector, type TakeOptions } from './apps/reflect.ts';
+export type { RewriteName } from './apps/reflect-rewrite.ts';
+export {
+  type Engine,
+  type FramesPayload,
+  type Payload,
+  Sender,
+  type SendOptions,
+  type SendReport,
+} from './apps/send.ts';
+export type { AnswerReport } from './apps/send-answers.ts';
+export type { DnsPayload, UdpPayload } from './apps/send-frames.ts';
+export type { HistogramBar, Latencies } from './apps/send-histogram.ts';
+export { NoNeighbourError } from './apps/send-path.ts';
 export { type AttachedProgram, type Status, type StatusOptions, status } from './apps/status.ts';
+export type { TrafficLimits, TrafficReport } from './apps/traffic.ts';
 export { ArgumentError, BarewireError, CodecError, type ErrorDetails } from './error.ts';
 export { FRAME_KINDS, type FrameKind, type Tally } from './programs/counter.ts';

@@ -64,8 +64,14 @@ export class AnswerBook {
   #truncated = 0;
   #waiting = 0;
 
-  /** @param timeout In ms. */
-  constructor(keys: QueryKeys, server: IpAddress, port: number, timeout: number) {
+  readonly #reading: Float64Array;
+
+  /**
+   * @param timeout In ms.
+   * @param reading Of the clock, in ms.
+   */
+  constructor(keys: QueryKeys, server: IpAddress, port: number, timeout: number, reading: Float64Array) {
+    this.#reading = reading;
     this.#keys = keys;
     this.#server = server;
     this.#port = port;
@@ -82,16 +88,15 @@ export class AnswerBook {
     return this.#waiting;
   }
 
-  /** @param now In ms, of any clock that is used for both. */
-  sent(place: number, now: number): void {
+  sent(place: number): void {
     const slot = place & this.#mask;
     if (this.#places[slot] === FREE) this.#waiting++;
     this.#places[slot] = place;
-    this.#sentAt[slot] = now;
+    this.#sentAt[slot] = this.#reading[0]!;
   }
 
   /** Takes note of a received frame. What is no DNS answer of the server is passed over. */
-  received(bytes: Uint8Array, start: number, length: number, now: number): void {
+  received(bytes: Uint8Array, start: number, length: number): void {
     const dns = this.#dnsOf(bytes, start, start + length);
     if (dns < 0) return;
     const key = this.#keys.keyOf(u16(bytes, dns - 6), u16(bytes, dns));
@@ -103,7 +108,7 @@ export class AnswerBook {
     }
     this.#places[slot] = FREE;
     this.#waiting--;
-    const latency = now - this.#sentAt[slot]!;
+    const latency = this.#reading[0]! - this.#sentAt[slot]!;
     if (latency > this.#timeout) {
       this.#late++;
       return;
@@ -115,8 +120,8 @@ export class AnswerBook {
   }
 
   /** @param ended Whether nothing is waited for any longer. */
-  report(sent: number, now: number, ended: boolean): AnswerReport {
-    const waiting = ended ? 0 : this.#youngWaiting(now);
+  report(sent: number, ended: boolean): AnswerReport {
+    const waiting = ended ? 0 : this.#youngWaiting();
     const codes: Record<string, number> = {};
     for (const [code, count] of this.#codes.entries())
       if (count > 0) codes[CODES[code] ?? `CODE${code}`] = count;
@@ -133,7 +138,8 @@ export class AnswerBook {
     };
   }
 
-  #youngWaiting(now: number): number {
+  #youngWaiting(): number {
+    const now = this.#reading[0]!;
     if (this.#waiting === 0) return 0;
     let young = 0;
     for (let slot = 0; slot <= this.#mask; slot++) {

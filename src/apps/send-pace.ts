@@ -2,21 +2,32 @@ import { rawSyscall, SYS } from '../sys/index.ts';
 
 const CLOCK_MONOTONIC = 1;
 
-/** The monotonic clock in ms, read without allocating. */
+/**
+ * The monotonic clock in ms, read without allocating: a number with a fraction that is handed from function to
+ * function would be garbage each time, so those who need the time look at `reading[0]`.
+ */
 export class Clock {
+  /** One number: what `tick` read last, in ms from a second before this clock was made at the earliest. */
+  readonly reading: Float64Array = new Float64Array(1);
   readonly #time = new Int32Array(4);
   readonly #origin: number;
 
   constructor() {
     this.#read();
     this.#origin = this.#time[0]!;
+    this.tick();
   }
 
-  /** In ms, from a second before this clock was made at the earliest. */
-  now(): number {
+  tick(): void {
     this.#read();
     // struct timespec: 64 bits of seconds, 64 of nanoseconds; the lower words say it for 68 years.
-    return (this.#time[0]! - this.#origin) * 1000 + this.#time[2]! / 1e6;
+    this.reading[0] = (this.#time[0]! - this.#origin) * 1000 + this.#time[2]! / 1e6;
+  }
+
+  /** Reads the clock, for those who do so rarely. */
+  now(): number {
+    this.tick();
+    return this.reading[0]!;
   }
 
   #read(): void {
@@ -46,15 +57,19 @@ export class Pace {
   #origin = 0;
   #taken = 0;
   #last = 0;
+  readonly #reading: Float64Array;
 
-  constructor({ rate = Infinity, count = Infinity, duration = Infinity }: Limits) {
+  /** @param reading Of the clock, in ms. */
+  constructor({ rate = Infinity, count = Infinity, duration = Infinity }: Limits, reading: Float64Array) {
+    this.#reading = reading;
     this.#rate = rate / 1000;
     this.#count = count;
     this.#duration = duration;
   }
 
-  /** How many packets may leave at `now`, in ms. */
-  due(now: number): number {
+  /** How many packets may leave now. */
+  due(): number {
+    const now = this.#reading[0]!;
     if (this.#start < 0) {
       this.#start = now;
       this.#origin = now;
@@ -72,18 +87,19 @@ export class Pace {
   }
 
   /** Says that `packets` left. */
-  took(packets: number, now: number): void {
+  took(packets: number): void {
     if (packets === 0) return;
     this.#taken += packets;
-    this.#last = now;
+    this.#last = this.#reading[0]!;
   }
 
   get taken(): number {
     return this.#taken;
   }
 
-  ended(now: number): boolean {
-    return this.#start >= 0 && (this.#taken >= this.#count || now - this.#start >= this.#duration);
+  ended(): boolean {
+    if (this.#start < 0) return false;
+    return this.#taken >= this.#count || this.#reading[0]! - this.#start >= this.#duration;
   }
 
   /** From the first packet to the last, in ms. */

@@ -266,10 +266,9 @@ class XskEngine implements SendEngine {
   readonly #source: FrameSource;
   readonly #pace: Pace;
   readonly #driver: Driver;
-  readonly #clock = new Clock();
+  readonly #clock: Clock;
   readonly #book: AnswerBook | undefined;
   readonly #timeout: number;
-  #now = 0;
   #bytes = 0;
 
   private constructor(
@@ -277,13 +276,15 @@ class XskEngine implements SendEngine {
     open: XskInterface | undefined,
     source: FrameSource,
     book: AnswerBook | undefined,
+    clock: Clock,
     options: SendOptions,
   ) {
     this.#socket = socket;
     this.#interface = open;
     this.#source = source;
     this.#book = book;
-    this.#pace = new Pace(options);
+    this.#clock = clock;
+    this.#pace = new Pace(options, clock.reading);
     this.#timeout = options.timeout ?? DEFAULT_TIMEOUT;
     this.#driver = options.driver ?? (book === undefined ? 'nap' : 'spin');
     const program = open === undefined ? '' : `, answers by a program in ${open.mode} mode`;
@@ -299,12 +300,13 @@ class XskEngine implements SendEngine {
     answers: boolean,
   ): Promise<XskEngine> {
     const { interface: ref, netns, queue = 0, payload } = options;
+    const clock = new Clock();
     const frameSize = source.longest > 2048 ? 4096 : 2048;
     if (!answers || path === undefined || payload.kind !== 'dns') {
       const umem = Umem.create({ frameSize });
       try {
         const socket = await XskSocket.open({ umem, interface: ref, netns, queue });
-        return new XskEngine(socket, undefined, source, undefined, options);
+        return new XskEngine(socket, undefined, source, undefined, clock, options);
       } catch (error) {
         umem.close();
         throw error;
@@ -330,8 +332,9 @@ class XskEngine implements SendEngine {
       await open.close();
       throw new NoQueueError(open.name, queue, open.sockets.length);
     }
-    const book = new AnswerBook(source.keys, path.destination, port, options.timeout ?? DEFAULT_TIMEOUT);
-    return new XskEngine(socket, open, source, book, options);
+    const timeout = options.timeout ?? DEFAULT_TIMEOUT;
+    const book = new AnswerBook(source.keys, path.destination, port, timeout, clock.reading);
+    return new XskEngine(socket, open, source, book, clock, options);
   }
 
   get sent(): number {
@@ -351,17 +354,18 @@ class XskEngine implements SendEngine {
   }
 
   answers(ended: boolean): AnswerReport | undefined {
-    return this.#book?.report(this.sent, this.#clock.now(), ended);
+    this.#clock.tick();
+    return this.#book?.report(this.sent, ended);
   }
 
   async run(signal: AbortSignal): Promise<void> {
     const sending = new AbortController();
     const stop = AbortSignal.any([signal, sending.signal]);
     const work = (): number => {
-      this.#now = this.#clock.now();
+      this.#clock.tick();
       const received = this.#receive();
       const sent = this.#send();
-      if (this.#pace.ended(this.#now)) sending.abort();
+      if (this.#pace.ended()) sending.abort();
       return received + sent;
     };
     await this.#drive(work, stop);
@@ -382,9 +386,9 @@ class XskEngine implements SendEngine {
     const end = this.#clock.now() + this.#timeout;
     const waiting = new AbortController();
     const work = (): number => {
-      this.#now = this.#clock.now();
+      this.#clock.tick();
       const received = this.#receive();
-      if (book.waiting === 0 || this.#now >= end) waiting.abort();
+      if (book.waiting === 0 || this.#clock.reading[0]! >= end) waiting.abort();
       return received;
     };
     await this.#drive(work, AbortSignal.any([signal, waiting.signal]));
@@ -411,20 +415,20 @@ class XskEngine implements SendEngine {
   }
 
   #send(): number {
-    const due = this.#pace.due(this.#now);
+    const due = this.#pace.due();
     if (due === 0) return 0;
     const sent = this.#socket.send(Math.min(due, BATCH), this.#build);
-    this.#pace.took(sent, this.#now);
+    this.#pace.took(sent);
     if (this.#socket.state !== 'up') this.#requireUp();
     return sent;
   }
 
   readonly #take = (bytes: Uint8Array, address: number, length: number): void => {
-    this.#book!.received(bytes, address, length, this.#now);
+    this.#book!.received(bytes, address, length);
   };
 
   readonly #build = (bytes: Uint8Array, address: number): number => {
-    this.#book?.sent(this.#source.place, this.#now);
+    this.#book?.sent(this.#source.place);
     const length = this.#source.write(bytes, address);
     this.#bytes += length;
     return length;
