@@ -4,6 +4,7 @@ export type { BusyPollOptions } from './busy-poll.ts';
 export { type Driven, type DriveOptions, type Driver, drive, driveBlocking, Sleeper } from './driver.ts';
 export { InterfaceGoneError, NoQueueError, QueueBusyError } from './error.ts';
 export type { Rewrite } from './forwarder.ts';
+export type { HintFunctions } from './hint-code.ts';
 export {
   type BatchOptions,
   type InterfaceEvents,

@@ -195,6 +195,11 @@ export class XskInterface extends EventEmitter<InterfaceEvents> implements Async
     return this.#ending.signal.aborted;
   }
 
+  /** Why it ended by itself, an InterfaceGoneError for the most part; undefined while it works and after `close()`. */
+  get fault(): unknown {
+    return this.#fault;
+  }
+
   /** The kernel's counters of all sockets, summed. */
   statistics(): XskStatistics {
     const sum: Record<string, bigint> = {};

@@ -82,6 +82,7 @@ export class XskLink implements LinkLayer {
 
   async readable(signal?: AbortSignal): Promise<void> {
     if (!this.closed) await this.#readable.wait(signal);
+    if (this.interface.fault !== undefined) throw this.interface.fault;
   }
 
   async close(): Promise<void> {
@@ -96,6 +97,7 @@ export class XskLink implements LinkLayer {
   }
 
   #requireOpen(): void {
+    if (this.interface.fault !== undefined) throw this.interface.fault;
     if (this.closed) throw new BarewireError('BW_CLOSED', `the link on ${this.name} is closed`);
   }
 }

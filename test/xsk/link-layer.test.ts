@@ -1,4 +1,5 @@
-import { after } from 'node:test';
+import assert from 'node:assert/strict';
+import { after, it } from 'node:test';
 import { Lab } from '../../src/lab/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
 import { memoryLinkPair, openXskLink, PacketLink } from '../../src/xsk/index.ts';
@@ -33,6 +34,39 @@ linkLayerSuite('memory', async () => {
   const [a, b] = memoryLinkPair({ capacity: 200 });
   return { a, b, destroy: () => {} };
 });
+
+for (const kind of ['af-xdp', 'af-packet'] as const) {
+  it(`${kind}: an interface that goes down is none that is gone; a deleted one is`, async () => {
+    using lab = Lab.create({ hosts: ['a', 'b'], wires: [{ between: ['a', 'b'] }] });
+    const { netns, net } = lab.host('b');
+    await using link =
+      kind === 'af-xdp'
+        ? await openXskLink('eth0', { netns, match: { etherTypes: [TEST_ETHER_TYPE] } })
+        : PacketLink.open('eth0', { netns, etherType: TEST_ETHER_TYPE });
+    const short = new AbortController();
+    const waiting = link.readable(short.signal);
+    net.links.set('eth0', { up: false });
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+    short.abort();
+    await waiting;
+    assert.equal(
+      link.receive(() => {}),
+      0,
+    );
+    assert.ok(link.send(1, () => 60) <= 1);
+    net.links.set('eth0', { up: true });
+    const ending = link.readable();
+    net.links.delete('eth0');
+    await assert.rejects(
+      async () => {
+        await ending;
+        // The first thing that it hears may be that it was set down.
+        for (;;) await link.readable();
+      },
+      { code: 'BW_INTERFACE_GONE' },
+    );
+  });
+}
 
 /** Both ends of a wire between two hosts. */
 async function onWire(
