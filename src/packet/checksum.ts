@@ -9,7 +9,7 @@ import { u16At } from './wire.ts';
  */
 
 /** From here on whole 32-bit words are faster than bytes, in spite of the look-up that they need. */
-const WORDS_FROM = 64;
+const WORDS_FROM = 128;
 
 /** Aligned words over whole buffers. Weak: an arena must not live on because it was summed once. */
 const wordsOf = new WeakMap<ArrayBufferLike, Int32Array>();

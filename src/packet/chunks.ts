@@ -42,19 +42,20 @@ export class ChunkBuffer {
 /** Bytes that are written piece by piece and handed over in chunks. */
 export class GrowingBuffer {
   bytes: Uint8Array;
+  /** Of the same bytes; both change when the buffer grows or is taken. */
+  view: DataView;
   length = 0;
 
   constructor(size: number) {
     this.bytes = new Uint8Array(size);
+    this.view = new DataView(this.bytes.buffer);
   }
 
-  /** Makes room for `size` more bytes and counts them as written. @returns where they begin. */
+  /** Makes room for `size` more bytes, all zero, and counts them as written. @returns where they begin. */
   reserve(size: number): number {
     const offset = this.length;
     if (offset + size > this.bytes.length) {
-      const bytes = new Uint8Array(Math.max(2 * this.bytes.length, offset + size));
-      bytes.set(this.bytes.subarray(0, offset));
-      this.bytes = bytes;
+      this.#replace(Math.max(2 * this.bytes.length, offset + size), this.bytes.subarray(0, offset));
     }
     this.length = offset + size;
     return offset;
@@ -63,8 +64,14 @@ export class GrowingBuffer {
   /** Hands over what was written so far; the next bytes begin a new chunk. */
   take(): Uint8Array {
     const chunk = this.bytes.subarray(0, this.length);
-    this.bytes = new Uint8Array(this.bytes.length);
+    this.#replace(this.bytes.length, new Uint8Array(0));
     this.length = 0;
     return chunk;
+  }
+
+  #replace(size: number, kept: Uint8Array): void {
+    this.bytes = new Uint8Array(size);
+    this.bytes.set(kept);
+    this.view = new DataView(this.bytes.buffer);
   }
 }

@@ -38,7 +38,7 @@ export function flowOf(layers: PacketLayers): Flow | undefined {
 }
 
 /**
- * A 32-bit number that is the same for every packet of a flow, without allocating: for spreading flows over
+ * A number of 31 bits (such need no allocation) that is the same for every packet of a flow: for spreading flows over
  * workers or buckets. It is no protection from somebody who wants collisions.
  *
  * @param symmetric Whether both directions give the same number. Default is true.
@@ -58,7 +58,7 @@ export function flowHash(layers: PacketLayers, symmetric = true): number {
   const b = endpoint(bytes, address + length, length, transport < 0 ? 0 : u16At(bytes, ports + 2));
   // A sum does not tell the two ends apart; the difference in the factor does.
   const both = symmetric ? (a + b) | 0 : (Math.imul(a, 31) + b) | 0;
-  return mix(both ^ protocolOf(layers, ip)) >>> 0;
+  return mix(both ^ protocolOf(layers, ip)) >>> 1;
 }
 
 function innermostIp(layers: PacketLayers): number {

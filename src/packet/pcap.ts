@@ -98,7 +98,8 @@ export class PcapWriter {
     requireField('pcap snapLength', snapLength, 0xffffffff);
     this.#snapLength = snapLength;
     this.#unit = precision === 'nanoseconds' ? 1n : 1000n;
-    const view = this.#reserve(FILE_HEADER);
+    this.#out.reserve(FILE_HEADER);
+    const { view } = this.#out;
     view.setUint32(0, precision === 'nanoseconds' ? MAGIC_NANOSECONDS : MAGIC_MICROSECONDS, true);
     view.setUint16(4, 2, true);
     view.setUint16(6, 4, true);
@@ -130,22 +131,18 @@ export class PcapWriter {
       throw new ArgumentError(`pcap timestamps lie between 1970 and 2106, not at ${seconds} s`);
     }
     const captured = Math.min(end - offset, this.#snapLength || Number.POSITIVE_INFINITY);
-    const view = this.#reserve(RECORD_HEADER + captured);
-    view.setUint32(0, Number(seconds), true);
-    view.setUint32(4, Number((timestamp % NANOSECONDS) / this.#unit), true);
-    view.setUint32(8, captured, true);
-    view.setUint32(12, originalLength, true);
-    this.#out.bytes.set(bytes.subarray(offset, offset + captured), this.#out.length - captured);
+    const start = this.#out.reserve(RECORD_HEADER + captured);
+    const { view } = this.#out;
+    view.setUint32(start, Number(seconds), true);
+    view.setUint32(start + 4, Number((timestamp % NANOSECONDS) / this.#unit), true);
+    view.setUint32(start + 8, captured, true);
+    view.setUint32(start + 12, originalLength, true);
+    this.#out.bytes.set(bytes.subarray(offset, offset + captured), start + RECORD_HEADER);
   }
 
   /** Hands over what was written since the last time; the first chunk begins with the file header. */
   take(): Uint8Array {
     return this.#out.take();
-  }
-
-  #reserve(size: number): DataView {
-    const offset = this.#out.reserve(size);
-    return viewOf(this.#out.bytes, offset, size);
   }
 }
 

@@ -43,11 +43,11 @@ export class PcapngWriter {
       ...textOption(OptionCode.os, section.os),
       ...textOption(OptionCode.application, section.application),
     ]);
-    const view = this.#viewFrom(8);
-    view.setUint32(0, BYTE_ORDER_MAGIC, true);
-    view.setUint16(4, 1, true);
+    const { view } = this.#out;
+    view.setUint32(8, BYTE_ORDER_MAGIC, true);
+    view.setUint16(12, 1, true);
     // The section's length is not known while it grows.
-    view.setBigInt64(8, -1n, true);
+    view.setBigInt64(16, -1n, true);
   }
 
   /** Bytes that wait to be taken. */
@@ -60,17 +60,15 @@ export class PcapngWriter {
     const { linkType = 1, snapLength = 0, filter } = description;
     requireField('pcapng linkType', linkType, 0xffff);
     requireField('pcapng snapLength', snapLength, 0xffffffff);
-    const start = this.#out.length;
-    this.#block(BlockType.interface, 8, [
+    const body = this.#block(BlockType.interface, 8, [
       ...textOption(OptionCode.interfaceName, description.name),
       ...textOption(OptionCode.interfaceDescription, description.description),
       ...textOption(OptionCode.interfaceFilter, filter === undefined ? undefined : `\0${filter}`),
       ...textOption(OptionCode.interfaceOs, description.os),
       { code: OptionCode.timestampResolution, data: Uint8Array.of(9) },
     ]);
-    const view = this.#viewFrom(start + 8);
-    view.setUint16(0, linkType, true);
-    view.setUint32(4, snapLength, true);
+    this.#out.view.setUint16(body, linkType, true);
+    this.#out.view.setUint32(body + 4, snapLength, true);
     return this.#snapLengths.push(snapLength) - 1;
   }
 
@@ -92,31 +90,30 @@ export class PcapngWriter {
     if (snapLength === undefined) throw unknownInterface(interfaceId);
     requireField('pcapng originalLength', originalLength, 0xffffffff);
     const captured = Math.min(end - offset, snapLength || Number.POSITIVE_INFINITY);
-    const start = this.#out.length;
-    const options = details === NO_DETAILS ? [] : packetOptions(details);
-    this.#block(BlockType.enhancedPacket, 20 + paddedLength(captured), options);
-    const view = this.#viewFrom(start + 8);
-    view.setUint32(0, interfaceId, true);
-    putTimestamp(view, 4, timestamp);
-    view.setUint32(12, captured, true);
-    view.setUint32(16, originalLength, true);
-    this.#out.bytes.set(bytes.subarray(offset, offset + captured), start + 28);
+    requireUnsigned64('pcapng timestamp', timestamp);
+    const options = details === NO_DETAILS ? NO_OPTIONS : packetOptions(details);
+    const body = this.#block(BlockType.enhancedPacket, 20 + paddedLength(captured), options);
+    const { view } = this.#out;
+    view.setUint32(body, interfaceId, true);
+    putTimestamp(view, body + 4, timestamp);
+    view.setUint32(body + 12, captured, true);
+    view.setUint32(body + 16, originalLength, true);
+    this.#out.bytes.set(bytes.subarray(offset, offset + captured), body + 20);
   }
 
   /** Appends the counters of an interface; the last of several holds. */
   statistics(interfaceId: number, statistics: CaptureStatistics): void {
     if (this.#snapLengths[interfaceId] === undefined) throw unknownInterface(interfaceId);
-    const start = this.#out.length;
-    this.#block(BlockType.statistics, 12, [
+    requireUnsigned64('pcapng timestamp', statistics.timestamp);
+    const body = this.#block(BlockType.statistics, 12, [
       ...counterOption(OptionCode.received, statistics.received),
       ...counterOption(OptionCode.dropped, statistics.dropped),
       ...counterOption(OptionCode.accepted, statistics.accepted),
       ...counterOption(OptionCode.osDropped, statistics.osDropped),
       ...counterOption(OptionCode.delivered, statistics.delivered),
     ]);
-    const view = this.#viewFrom(start + 8);
-    view.setUint32(0, interfaceId, true);
-    putTimestamp(view, 4, statistics.timestamp);
+    this.#out.view.setUint32(body, interfaceId, true);
+    putTimestamp(this.#out.view, body + 4, statistics.timestamp);
   }
 
   /** Hands over what was written since the last time; the first chunk begins with the section header. */
@@ -124,31 +121,32 @@ export class PcapngWriter {
     return this.#out.take();
   }
 
-  /** A block with a body of `fixed` zeros and options behind them. */
-  #block(type: number, fixed: number, options: readonly Option[]): void {
+  /** A block with a body of `fixed` zeros and options behind them. @returns where the body begins. */
+  #block(type: number, fixed: number, options: readonly Option[]): number {
     let optionsLength = options.length === 0 ? 0 : 4;
     for (const { data } of options) optionsLength += 4 + paddedLength(data.length);
     const length = 12 + fixed + optionsLength;
     const start = this.#out.reserve(length);
-    const { bytes } = this.#out;
-    const view = this.#viewFrom(start);
-    view.setUint32(0, type, true);
-    view.setUint32(4, length, true);
-    let at = 8 + fixed;
+    const { bytes, view } = this.#out;
+    view.setUint32(start, type, true);
+    view.setUint32(start + 4, length, true);
+    let at = start + 8 + fixed;
     for (const { code, data } of options) {
       view.setUint16(at, code, true);
       view.setUint16(at + 2, data.length, true);
-      bytes.set(data, start + at + 4);
+      bytes.set(data, at + 4);
       at += 4 + paddedLength(data.length);
     }
-    view.setUint32(length - 4, length, true);
-  }
-
-  #viewFrom(offset: number): DataView {
-    const { bytes } = this.#out;
-    return new DataView(bytes.buffer, bytes.byteOffset + offset, bytes.length - offset);
+    view.setUint32(start + length - 4, length, true);
+    return start + 8;
   }
 }
+
+const NO_OPTIONS: readonly Option[] = [];
+/** A number of 64 bits and its halves: the machines we run on are little-endian. */
+const WHOLE = new BigUint64Array(1);
+const HALVES = new Uint32Array(WHOLE.buffer);
+const LIMIT = 1n << 64n;
 
 interface Option {
   readonly code: number;
@@ -187,13 +185,13 @@ function counterOption(code: number, value: bigint | undefined): Option[] {
 
 /** The upper half comes first, in either byte order. */
 function putTimestamp(view: DataView, offset: number, timestamp: bigint): void {
-  requireUnsigned64('pcapng timestamp', timestamp);
-  view.setUint32(offset, Number(timestamp >> 32n), true);
-  view.setUint32(offset + 4, Number(timestamp & 0xffff_ffffn), true);
+  WHOLE[0] = timestamp;
+  view.setUint32(offset, HALVES[1]!, true);
+  view.setUint32(offset + 4, HALVES[0]!, true);
 }
 
 function requireUnsigned64(name: string, value: bigint): void {
-  if (value < 0n || value >= 1n << 64n) throw new ArgumentError(`${name} must be below 2^64, not ${value}`);
+  if (value < 0n || value >= LIMIT) throw new ArgumentError(`${name} must be below 2^64, not ${value}`);
 }
 
 function unknownInterface(id: number): ArgumentError {
