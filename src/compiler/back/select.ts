@@ -586,7 +586,9 @@ class Selector {
           : unsigned
             ? 'le'
             : 'sle';
-    if (a.op === 'const' && b.op !== 'const') {
+    // Before Linux 6.8 a verifier decides a comparison only by a right operand that it knows: a loop's counter it does,
+    // what limits the counter it does not.
+    if (b.op !== 'const' && (a.op === 'const' || (counts(a, block) && !counts(b, block)))) {
       [a, b, x, y] = [b, a, y, x];
       cond = MIRRORED[cond];
     }
@@ -727,6 +729,13 @@ function isCounter(node: Node, loop: Loop, depth = 0): boolean {
   if (value.op === 'visible') return true;
   if (value.op !== 'phi' || !loop.blocks.has(value.block) || depth > 8) return false;
   return value.block === loop.header || value.args.some((arg) => isCounter(arg, loop, depth + 1));
+}
+
+/** Whether a value is the counter of a loop around, and not what limits it. */
+function counts(node: Node, block: Block): boolean {
+  if (node.op === 'visible') return false;
+  for (let { loop } = block; loop !== undefined; loop = loop.parent) if (isCounter(node, loop)) return true;
+  return false;
 }
 
 /** Helpers that return an int: errors are negative. */
