@@ -165,12 +165,12 @@ class CopyingCapture implements Capture {
       visit(this.#bytes, offset + HEAD.size, captured, length, time);
     };
     for (;;) {
-      // What came before the end is still captured.
       const over = signal?.aborted === true || performance.now() >= end;
-      const got = ring.drain(show, Math.min(left, SLICE));
+      // What came before the end is still captured: one go takes all that is there when it begins.
+      const got = ring.drain(show, over ? left : Math.min(left, SLICE));
       left -= got;
       idle?.();
-      if (left <= 0 || (over && got < SLICE)) return;
+      if (left <= 0 || over) return;
       if (got === SLICE) {
         await new Promise((resolve) => setImmediate(resolve));
         continue;
