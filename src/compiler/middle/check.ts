@@ -1,6 +1,5 @@
 import { Fault } from '../error.ts';
-import { dominates } from './flow.ts';
-import type { Graph, Loop, Node } from './ir.ts';
+import type { Block, Graph, Loop, Node } from './ir.ts';
 import { fits, INT64, isExact, type Range, type Ranges, UINT64 } from './ranges.ts';
 
 /** Iterations that every verifier follows within its budget of a million instructions. */
@@ -50,42 +49,82 @@ const MOST_PENDING = 8192n;
  * @throws Fault at the loop.
  */
 export function checkLength(graph: Graph): void {
-  const totals = new Map<Loop, bigint>();
-  for (const loop of graph.loops) {
-    let operations = 0;
-    for (const block of loop.blocks) if (block.loop === loop) operations += block.nodes.length + 1;
-    let trips = 1n;
-    for (let l: Loop | undefined = loop; l !== undefined; l = l.parent) trips *= l.trips ?? 1n;
-    if (trips * BigInt(operations) <= MOST_OPERATIONS) continue;
-    throw new Fault(
-      loop.at,
-      `this loop may run ${trips} times in all, with ${operations} operations each, more than a verifier follows`,
-      'Bound it more tightly, return early, or nest fewer loops.',
-    );
-  }
+  const totals = new Map<Loop, Way>();
   for (const loop of [...graph.loops].reverse()) {
-    let each = 0n;
-    for (const block of loop.blocks) {
-      if (block.loop !== loop || !dominates(block, loop.latch)) continue;
-      for (const node of block.nodes) if (node.op === 'check') each += 1n;
-      const { term } = block;
-      if (term.kind === 'branch' && !(loop.counted !== undefined && term.cond.args[1]?.op === 'const'))
-        each += 1n;
-    }
-    for (const inner of graph.loops) {
-      if (inner.parent === loop && dominates(inner.header, loop.latch)) each += totals.get(inner) ?? 0n;
-    }
-    const total = each * (loop.trips ?? 1n);
+    const trips = loop.trips ?? 1n;
+    const each = longestWay(graph, loop, totals);
+    const total = { pending: each.pending * trips, steps: each.steps * trips };
     totals.set(loop, total);
-    if (total > MOST_PENDING) {
+    if (total.steps > MOST_OPERATIONS) {
       throw new Fault(
         loop.at,
-        `this loop may meet ${total} conditions and bounds checks in ${loop.trips} iterations, more than a verifier keeps in mind (${MOST_PENDING})`,
+        `this loop may take ${total.steps} operations in ${trips} iterations, more than a verifier follows`,
+        'Bound it more tightly, return early, or nest fewer loops.',
+      );
+    }
+    if (total.pending > MOST_PENDING) {
+      throw new Fault(
+        loop.at,
+        `this loop may meet ${total.pending} conditions and bounds checks in ${trips} iterations, more than a verifier keeps in mind (${MOST_PENDING})`,
         'Bound what it runs over: if (length > 2000) return …, or take larger steps, as with pkt.be32.',
       );
     }
   }
 }
+
+/** What a verifier meets on a way through code. */
+interface Way {
+  /** Conditions that it cannot decide. */
+  readonly pending: bigint;
+  /** Operations. */
+  readonly steps: bigint;
+}
+
+/** The longest way through one iteration, inner loops run to their ends. */
+function longestWay(graph: Graph, loop: Loop, inner: ReadonlyMap<Loop, Way>): Way {
+  const ways = new Map<Block, Way>();
+  let longest: Way = { pending: 0n, steps: 0n };
+  for (const block of graph.order) {
+    if (!loop.blocks.has(block)) continue;
+    let pending = 0n;
+    let steps = 0n;
+    for (const from of block.preds) {
+      const way = ways.get(from);
+      if (way === undefined || block === loop.header) continue;
+      if (way.pending > pending) pending = way.pending;
+      if (way.steps > steps) steps = way.steps;
+    }
+    const own = block.loop;
+    if (own !== undefined && own !== loop) {
+      // Of a loop inside, the header stands for all of it.
+      const all = own.header === block && own.parent === loop ? inner.get(own) : undefined;
+      pending += all?.pending ?? 0n;
+      steps += all?.steps ?? 0n;
+    } else {
+      for (const node of block.nodes) if (UNDECIDED.has(node.op)) pending += 1n;
+      steps += BigInt(block.nodes.length + block.phis.length);
+      const { term } = block;
+      if (term.kind === 'branch' && !isCounting(term.cond, loop)) pending += 1n;
+    }
+    const way = { pending, steps };
+    ways.set(block, way);
+    if (pending > longest.pending) longest = { ...longest, pending };
+    if (steps > longest.steps) longest = { ...longest, steps };
+  }
+  return longest;
+}
+
+/** Whether a condition holds a counter that goes from a constant in constant steps against a constant. */
+function isCounting(cond: Node, loop: Loop): boolean {
+  const [a, b] = cond.args;
+  if (loop.counted === undefined || a === undefined || b?.op !== 'const') return false;
+  const counter = a.op === 'add' && a.args[1]?.op === 'const' ? a.args[0]! : a;
+  const back = loop.header.preds.indexOf(loop.latch);
+  return counter.op === 'phi' && counter.block === loop.header && counter.args[1 - back]?.op === 'const';
+}
+
+/** Operations that leave for the short exit on a condition. */
+const UNDECIDED: ReadonlySet<string> = new Set(['check', 'visible', 'elemptr']);
 
 function check(node: Node, ranges: Ranges): void {
   const [a, b] = node.args;
