@@ -46,7 +46,7 @@ export {
 export type { AnswerReport } from './apps/send-answers.ts';
 export type { DnsPayload, UdpPayload } from './apps/send-frames.ts';
 export type { HistogramBar, Latencies } from './apps/send-histogram.ts';
-export { NoNeighbourError } from './apps/send-path.ts';
+export { InterfaceDownError, NoNeighbourError } from './apps/send-path.ts';
 export { type AttachedProgram, type Status, type StatusOptions, status } from './apps/status.ts';
 export type { TrafficLimits, TrafficReport } from './apps/traffic.ts';
 export { ArgumentError, BarewireError, CodecError, type ErrorDetails } from './error.ts';

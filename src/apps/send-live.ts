@@ -7,6 +7,7 @@ import { InterfaceGoneError } from '../xsk/index.ts';
 import type { SendEngine } from './send.ts';
 import { baseSums, type FramePlan, type FrameSource } from './send-frames.ts';
 import { Clock, type Limits } from './send-pace.ts';
+import { InterfaceDownError } from './send-path.ts';
 
 /*
  * Setting up a system call with live frames and taking it down costs about 24 ms, so there have to be many runs in
@@ -154,11 +155,7 @@ export class LiveEngine implements SendEngine {
     using net = new Netlink({ netns: this.#netns });
     const link = net.links.find(this.#index);
     if (link === undefined) throw new InterfaceGoneError(this.#name);
-    if (!link.up) {
-      throw new BarewireError('BW_INTERFACE_DOWN', `${link.name} went down`, {
-        hint: 'Packets from then on were dropped.',
-      });
-    }
+    if (!link.up) throw new InterfaceDownError(link.name, 'meanwhile');
   }
 }
 

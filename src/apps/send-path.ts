@@ -43,6 +43,19 @@ export class NoNeighbourError extends BarewireError {
   }
 }
 
+/** The interface is down, or went down meanwhile. `code` is `BW_INTERFACE_DOWN`. */
+export class InterfaceDownError extends BarewireError {
+  readonly interface: string;
+
+  /** @param when Half a sentence, as in `after 100 packets`, for one that went down meanwhile. */
+  constructor(name: string, when?: string) {
+    super('BW_INTERFACE_DOWN', when === undefined ? `${name} is down` : `${name} went down ${when}`, {
+      hint: `Set it up: ip link set ${name} up`,
+    });
+    this.interface = name;
+  }
+}
+
 /** States in which an entry's hardware address may be used (`NUD_VALID`, linux/neighbour.h). */
 const USABLE: ReadonlySet<NeighbourState> = new Set([
   'reachable',

@@ -1,19 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { formatIp, type Prefix, parsePrefix } from '../address/index.ts';
+import { type Prefix, parsePrefix } from '../address/index.ts';
 import { ArgumentError, BarewireError } from '../error.ts';
 import { Netlink, type XdpMode } from '../netlink/index.ts';
 import type { Netns } from '../sys/index.ts';
-import {
-  type Driver,
-  drive,
-  InterfaceGoneError,
-  NoQueueError,
-  openInterface,
-  Umem,
-  type XskInterface,
-  XskSocket,
-} from '../xsk/index.ts';
-import { AnswerBook, type AnswerReport } from './send-answers.ts';
+import type { Driver } from '../xsk/index.ts';
+import type { AnswerReport } from './send-answers.ts';
 import {
   type DnsPayload,
   dnsPlans,
@@ -25,8 +16,9 @@ import {
 } from './send-frames.ts';
 import type { Order } from './send-keys.ts';
 import { LiveEngine, liveObstacle } from './send-live.ts';
-import { Clock, type Limits, Pace, wasHeld } from './send-pace.ts';
-import { findPath, type Path } from './send-path.ts';
+import { type Limits, wasHeld } from './send-pace.ts';
+import { findPath, InterfaceDownError, type Path } from './send-path.ts';
+import { XskEngine } from './send-xsk.ts';
 
 /** Frames that go out as they are, one after the other, and from the beginning again. */
 export interface FramesPayload {
@@ -88,7 +80,7 @@ export interface SendReport {
   readonly elapsed: number;
   /** Whether it is the last one. */
   readonly done: boolean;
-  /** Taken by the driver. A full queue behind it may still drop some. */
+  /** Handed over and not refused. A full queue on the way may still drop some: count where they arrive. */
   readonly sent: number;
   readonly bytes: number;
   /** Refused by the driver, as without a carrier. */
@@ -125,11 +117,8 @@ export interface SendEngine {
 }
 
 const DEFAULT_PORTS = [61_440, 65_535] as const;
-const DEFAULT_TIMEOUT = 2000;
 /** Packets per second that AF_XDP sends in copy mode nearly anywhere. */
 const EASY_RATE = 400_000;
-/** Packets that are built and handed over at once. */
-const BATCH = 64;
 
 /**
  * Sends prepared frames, and for DNS receives and matches the answers.
@@ -261,191 +250,6 @@ export class Sender implements AsyncDisposable {
   }
 }
 
-/** Sends by an AF_XDP socket, and receives by one on each queue where answers are wanted. */
-class XskEngine implements SendEngine {
-  readonly kind = 'xsk';
-  readonly description: string;
-  readonly remarks: readonly string[];
-  readonly #socket: XskSocket;
-  readonly #interface: XskInterface | undefined;
-  readonly #source: FrameSource;
-  readonly #pace: Pace;
-  readonly #driver: Driver;
-  readonly #clock: Clock;
-  readonly #book: AnswerBook | undefined;
-  readonly #timeout: number;
-  #bytes = 0;
-
-  private constructor(
-    socket: XskSocket,
-    open: XskInterface | undefined,
-    source: FrameSource,
-    book: AnswerBook | undefined,
-    clock: Clock,
-    options: SendOptions,
-  ) {
-    this.#socket = socket;
-    this.#interface = open;
-    this.#source = source;
-    this.#book = book;
-    this.#clock = clock;
-    this.#pace = new Pace(options, clock.reading);
-    this.#timeout = options.timeout ?? DEFAULT_TIMEOUT;
-    this.#driver = options.driver ?? (book === undefined ? 'nap' : 'spin');
-    const program = open === undefined ? '' : `, answers by a program in ${open.mode} mode`;
-    this.description = `AF_XDP, queue ${socket.queue}, ${socket.mode}${program}`;
-    const refusals = open?.refusals ?? socket.refusals;
-    this.remarks = refusals.map(({ what, reason }) => `${what} was refused: ${reason}`);
-  }
-
-  static async open(
-    options: SendOptions,
-    source: FrameSource,
-    path: Path | undefined,
-    answers: boolean,
-  ): Promise<XskEngine> {
-    const { interface: ref, netns, queue = 0, payload } = options;
-    const clock = new Clock();
-    const frameSize = source.longest > 2048 ? 4096 : 2048;
-    if (!answers || path === undefined || payload.kind !== 'dns') {
-      const umem = Umem.create({ frameSize });
-      try {
-        const socket = await XskSocket.open({ umem, interface: ref, netns, queue });
-        return new XskEngine(socket, undefined, source, undefined, clock, options);
-      } catch (error) {
-        umem.close();
-        throw error;
-      }
-    }
-    const server = formatIp(path.destination.bytes);
-    const port = payload.port ?? 53;
-    const { firstPort, ports } = source.keys;
-    const open = await openInterface(ref, {
-      // Nothing but the answers is taken from the host.
-      match: {
-        protocols: [17],
-        sources: [server],
-        sourcePorts: [port],
-        ports: [[firstPort, firstPort + ports - 1]],
-      },
-      netns,
-      mode: options.mode ?? 'auto',
-      replace: options.replace ?? false,
-    });
-    const socket = open.sockets.find((one) => one.queue === queue);
-    if (socket === undefined) {
-      await open.close();
-      throw new NoQueueError(open.name, queue, open.sockets.length);
-    }
-    const timeout = options.timeout ?? DEFAULT_TIMEOUT;
-    const book = new AnswerBook(source.keys, path.destination, port, timeout, clock.reading);
-    return new XskEngine(socket, open, source, book, clock, options);
-  }
-
-  get sent(): number {
-    return this.#pace.taken - this.#socket.traffic.txRefused;
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  get refused(): number {
-    return this.#socket.traffic.txRefused;
-  }
-
-  get span(): number {
-    return this.#pace.span;
-  }
-
-  answers(ended: boolean): AnswerReport | undefined {
-    this.#clock.tick();
-    return this.#book?.report(this.sent, ended);
-  }
-
-  async run(signal: AbortSignal): Promise<void> {
-    const sending = new AbortController();
-    const stop = AbortSignal.any([signal, sending.signal]);
-    const work = (): number => {
-      this.#clock.tick();
-      const received = this.#receive();
-      const sent = this.#send();
-      if (this.#pace.ended()) sending.abort();
-      return received + sent;
-    };
-    await this.#drive(work, stop);
-    if (!this.#socket.closed) await this.#socket.drain();
-    this.#requireUp();
-    if (this.#book === undefined || signal.aborted) return;
-    await this.#awaitAnswers(signal);
-  }
-
-  async close(): Promise<void> {
-    await this.#interface?.close();
-    this.#socket.close();
-    this.#socket.umem.close();
-  }
-
-  async #awaitAnswers(signal: AbortSignal): Promise<void> {
-    const book = this.#book!;
-    const end = this.#clock.now() + this.#timeout;
-    const waiting = new AbortController();
-    const work = (): number => {
-      this.#clock.tick();
-      const received = this.#receive();
-      if (book.waiting === 0 || this.#clock.reading[0]! >= end) waiting.abort();
-      return received;
-    };
-    await this.#drive(work, AbortSignal.any([signal, waiting.signal]));
-  }
-
-  async #drive(work: () => number, signal: AbortSignal): Promise<void> {
-    const driver = this.#driver === 'event' ? 'nap' : this.#driver;
-    const open = this.#interface;
-    if (open !== undefined) {
-      // Once a round, whichever socket it is asked for.
-      const first = open.sockets[0];
-      await open.run((socket) => (socket === first ? work() : 0), { driver, signal });
-      return;
-    }
-    const socket = this.#socket;
-    await drive({ work, name: socket.interface, fds: [socket.fd] }, { driver, signal });
-  }
-
-  #receive(): number {
-    if (this.#book === undefined) return 0;
-    let count = 0;
-    for (const socket of this.#interface!.sockets) count += socket.receive(this.#take, BATCH);
-    return count;
-  }
-
-  #send(): number {
-    const due = this.#pace.due();
-    if (due === 0) return 0;
-    const sent = this.#socket.send(Math.min(due, BATCH), this.#build);
-    this.#pace.took(sent);
-    if (this.#socket.state !== 'up') this.#requireUp();
-    return sent;
-  }
-
-  readonly #take = (bytes: Uint8Array, address: number, length: number): void => {
-    this.#book!.received(bytes, address, length);
-  };
-
-  readonly #build = (bytes: Uint8Array, address: number): number => {
-    this.#book?.sent(this.#source.place);
-    const length = this.#source.write(bytes, address);
-    this.#bytes += length;
-    return length;
-  };
-
-  #requireUp(): void {
-    const { state, interface: name } = this.#socket;
-    if (state === 'gone') throw new InterfaceGoneError(name);
-    if (state === 'down') throw down(name, `after ${this.sent} packets`);
-  }
-}
-
 async function openEngine(
   options: SendOptions,
   source: FrameSource,
@@ -500,13 +304,8 @@ function withLink(
 ): { name: string; index: number; mtu: number } {
   using net = new Netlink({ netns });
   const link = net.links.get(ref);
-  if (!link.up) throw down(link.name, undefined);
+  if (!link.up) throw new InterfaceDownError(link.name);
   return link;
-}
-
-function down(name: string, when: string | undefined): BarewireError {
-  const said = when === undefined ? `${name} is down` : `${name} went down ${when}`;
-  return new BarewireError('BW_INTERFACE_DOWN', said, { hint: `Set it up: ip link set ${name} up` });
 }
 
 /** The kernel would take longer frames and drop them on the way. */
