@@ -7,12 +7,16 @@ import { shrink } from './shrink.ts';
 import { block, tree } from './tree.ts';
 
 /** The slice of all seeds that every test run takes; `npm run fuzz` goes on where it ends. */
-const SEEDS = { from: 0, count: 500 };
+const SEEDS = { from: 0, count: 400 };
+
+/** What verifiers say of loops that they would have to follow in too many ways to judge. */
+const TANGLED = /too large|too complex/;
 
 test('random programs give the same verdicts, bytes and maps in Node and in the kernel', (t) => {
   stayOnCpu(0);
   const count = new Map<string, number>();
   const verdicts = new Map<string, number>();
+  let tangled = 0;
   let failure: { seed: number; given: Case; outcome: Failure } | undefined;
   for (let seed = SEEDS.from; seed < SEEDS.from + SEEDS.count && failure === undefined; seed++) {
     const given = randomCase(seed);
@@ -21,6 +25,8 @@ test('random programs give the same verdicts, bytes and maps in Node and in the 
     if (outcome.kind === 'equal') {
       record(() => corpusCase(given));
       for (const verdict of outcome.verdicts) verdicts.set(verdict, (verdicts.get(verdict) ?? 0) + 1);
+    } else if (outcome.kind === 'not loaded' && TANGLED.test(outcome.what)) {
+      tangled++;
     } else if (outcome.kind !== 'refused') {
       failure = { seed, given, outcome };
     }
@@ -33,7 +39,13 @@ test('random programs give the same verdicts, bytes and maps in Node and in the 
     `${JSON.stringify(Object.fromEntries(count))} ${JSON.stringify(Object.fromEntries(verdicts))}`,
   );
   // A generator that writes what the compiler refuses, or packets that are all too short, would show nothing.
-  assert.ok((count.get('equal') ?? 0) >= 0.85 * SEEDS.count, 'most programs compile');
+  const equal = count.get('equal') ?? 0;
+  assert.ok(equal >= 0.85 * SEEDS.count, 'most programs compile');
+  // Data-dependent loops after and within one another are what a verifier may give up on; rarely.
+  assert.ok(
+    tangled <= 0.01 * equal,
+    `${tangled} of ${equal + tangled} programs are too tangled for the verifier`,
+  );
   for (const verdict of ['pass', 'drop', 'tx', 'aborted', 'redirect']) {
     assert.ok((verdicts.get(verdict) ?? 0) > 0, `some packet gets ${verdict}`);
   }

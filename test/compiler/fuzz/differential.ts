@@ -96,6 +96,9 @@ function withoutMetadata(ran: TestRun, length: number): TestRun {
 
 /** The verifier's complaint without its numbers. */
 function complaint(log: string): string {
+  // The two that may stand behind an instruction on its own line.
+  const tangled = /BPF program is too large|The sequence of \d+ jumps is too complex/.exec(log);
+  if (tangled !== null) return tangled[0].replace(/\d+/g, 'N');
   const lines = log.trimEnd().split('\n');
   const last =
     lines.findLast((line) => !/^(processed|verification time|stack depth|\d+:|from |;)/.test(line)) ?? '';
