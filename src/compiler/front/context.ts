@@ -1,3 +1,4 @@
+import type * as syntax from 'acorn';
 import { Fault } from '../error.ts';
 import type { Block, Node, Type } from '../middle/ir.ts';
 import { Builder } from './builder.ts';
@@ -67,7 +68,15 @@ export interface Frame {
   readonly site?: number;
 }
 
-/** Everything lowering shares: the builder, the state and the frame. */
+export type Statement = syntax.Statement | syntax.ModuleDeclaration;
+
+/** Where lowering begins: expressions nest in blocks, and blocks in expressions by the functions these call. */
+export interface Lowering {
+  evaluate(cx: Context, node: syntax.Expression | syntax.Super, discard?: boolean): Val;
+  block(cx: Context, body: readonly Statement[]): void;
+}
+
+/** Everything lowering shares: the builder, the state, the frame and its entry points. */
 export class Context {
   readonly b: Builder = new Builder();
   readonly sources: Sources;
@@ -77,9 +86,11 @@ export class Context {
   frames: Frame[] = [];
   /** How deep in real (not unrolled) loops we are. */
   loops = 0;
+  readonly #lowering: Lowering;
   #epochs = 1;
 
-  constructor(sources: Sources, options: LowerOptions) {
+  constructor(sources: Sources, options: LowerOptions, lowering: Lowering) {
+    this.#lowering = lowering;
     this.sources = sources;
     this.options = options;
     const b = this.b;
@@ -92,6 +103,16 @@ export class Context {
       end: b.emit('ctxload', 'ptr', [this.ctx], -1, { off: 4 }),
       epoch: 0,
     };
+  }
+
+  /** Lowers an expression; with `discard`, for its effect alone. */
+  evaluate(node: syntax.Expression | syntax.Super, discard = false): Val {
+    return this.#lowering.evaluate(this, node, discard);
+  }
+
+  /** Lowers statements in a scope of their own. */
+  block(body: readonly Statement[]): void {
+    this.#lowering.block(this, body);
   }
 
   get frame(): Frame {

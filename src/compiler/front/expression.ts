@@ -1,10 +1,12 @@
 import type * as syntax from 'acorn';
-import type { Node, Op } from '../middle/ir.ts';
-import { type Context, type Exit, type Frame, Scope } from './context.ts';
+import type { Node } from '../middle/ir.ts';
+import { asNumber, boolToNum, fraction, whole } from './coerce.ts';
+import type { Context, Exit } from './context.ts';
+import { inline } from './inline.ts';
 import { assignMember, readMember } from './member.ts';
 import { callMethod } from './method.ts';
-import { bind, lowerBlock } from './statement.ts';
-import { describeVal, isScalar, type Scalar, type Val } from './value.ts';
+import { arithmetic, equality, order } from './operator.ts';
+import { describeVal, type Val } from './value.ts';
 
 /** Lowers an expression; with `discard`, for its effect alone. */
 export function evaluate(cx: Context, node: syntax.Expression | syntax.Super, discard = false): Val {
@@ -77,49 +79,6 @@ export function evaluate(cx: Context, node: syntax.Expression | syntax.Super, di
         'See docs/xdp-in-typescript.md for what is.',
       );
   }
-}
-
-/** The node of a number; anything else is a fault. */
-export function number(cx: Context, node: syntax.Expression): Node {
-  return asNumber(cx, evaluate(cx, node), node);
-}
-
-export function asNumber(cx: Context, val: Val, node: { start: number }): Node {
-  if (val.kind === 'num') return val.node;
-  if (val.kind === 'quotient') throw fraction(cx, node);
-  throw cx.fault(node, `${describeVal(val)} stands where a number is needed`, numberHint(val));
-}
-
-function numberHint(val: Val): string {
-  if (val.kind === 'big') return 'Write Number(x) where it is known to be at most 2^53 - 1.';
-  if (val.kind === 'bool') return 'Write x ? 1 : 0.';
-  return 'Write a number here.';
-}
-
-export function asBig(cx: Context, val: Val, node: { start: number }): Node {
-  if (val.kind === 'big') return val.node;
-  throw cx.fault(
-    node,
-    `${describeVal(val)} stands where a bigint is needed`,
-    val.kind === 'num' ? 'Write BigInt(x), or a literal such as 1n.' : 'Write a bigint here.',
-  );
-}
-
-export function asBoolean(cx: Context, val: Val, node: { start: number }): Node {
-  if (val.kind === 'bool') return val.node;
-  throw cx.fault(
-    node,
-    `${describeVal(val)} stands where a boolean is needed`,
-    'Write a comparison, such as x !== 0.',
-  );
-}
-
-function fraction(cx: Context, node: { start: number }): Error {
-  return cx.fault(
-    node,
-    'a quotient may have a fraction, and programs compute with whole numbers',
-    'Write Math.floor(a / b) or (a / b) | 0.',
-  );
 }
 
 function literal(cx: Context, node: syntax.Literal): Val {
@@ -224,31 +183,6 @@ function deleteHint(operator: string): string {
   return operator === 'delete' ? 'Write map.delete(key).' : 'Leave it out.';
 }
 
-export function boolToNum(cx: Context, node: Node, at: number): Node {
-  if (node.op === 'const') return cx.b.num(node.value);
-  const { then, otherwise } = cx.b.branch(node, at);
-  const exits: Exit[] = [
-    { block: then, state: cx.state },
-    { block: otherwise, state: cx.cloneState() },
-  ];
-  cx.join(exits, at);
-  return cx.b.phi(cx.b.current!, 'num', [cx.b.num(1), cx.b.num(0)], at);
-}
-
-const ARITHMETIC: Readonly<Record<string, Op>> = {
-  '+': 'add',
-  '-': 'sub',
-  '*': 'mul',
-  '/': 'div',
-  '%': 'mod',
-  '&': 'and',
-  '|': 'or',
-  '^': 'xor',
-  '<<': 'shl',
-  '>>': 'sar',
-  '>>>': 'shr',
-};
-
 function binary(cx: Context, node: syntax.BinaryExpression): Val {
   if (node.left.type === 'PrivateIdentifier')
     throw cx.fault(node, 'programs have no classes', 'Write a function.');
@@ -269,93 +203,6 @@ function binary(cx: Context, node: syntax.BinaryExpression): Val {
     return order(cx, node, left, right, operator);
   }
   return arithmetic(cx, operator, left, right, node, node.left, node.right);
-}
-
-/** An operation of arithmetic on two values, as `+` or `+=` asks for it. */
-function arithmetic(
-  cx: Context,
-  operator: string,
-  left: Val,
-  right: Val,
-  node: { start: number },
-  leftNode: { start: number },
-  rightNode: { start: number },
-): Val {
-  const at = cx.at(node);
-  const op = ARITHMETIC[operator];
-  if (op === undefined) {
-    throw cx.fault(node, `'${operator}' is not part of the language`, powerHint(operator));
-  }
-  if (left.kind === 'big' || right.kind === 'big') {
-    const a = asBig(cx, left, leftNode);
-    const b = asBig(cx, right, rightNode);
-    if (op === 'shr') throw cx.fault(node, 'bigints have no >>>', 'Write >>.');
-    return { kind: 'big', node: cx.b.emit(op, 'big', [a, b], at) };
-  }
-  if (left.kind === 'string' || right.kind === 'string') {
-    throw cx.fault(node, 'strings exist only as verdicts', 'Compute with numbers.');
-  }
-  const bitwise = ['and', 'or', 'xor', 'shl', 'sar', 'shr'].includes(op);
-  const a = bitwise && left.kind === 'quotient' ? whole(cx, left) : asNumber(cx, left, leftNode);
-  const b = bitwise && right.kind === 'quotient' ? whole(cx, right) : asNumber(cx, right, rightNode);
-  if (op === 'div') {
-    if (a.op === 'const' && b.op === 'const' && b.value !== 0n && a.value % b.value === 0n) {
-      return { kind: 'num', node: cx.b.num(a.value / b.value) };
-    }
-    return { kind: 'quotient', a, b, at };
-  }
-  return { kind: 'num', node: cx.b.emit(op, 'num', [a, b], at) };
-}
-
-function powerHint(operator: string): string {
-  return operator === '**' ? 'Write 1 << n, or multiply.' : 'See docs/xdp-in-typescript.md for what is.';
-}
-
-/** The whole part of a quotient. */
-export function whole(cx: Context, val: Val & { kind: 'quotient' }): Node {
-  return cx.b.emit('div', 'num', [val.a, val.b], val.at);
-}
-
-function equality(cx: Context, node: syntax.BinaryExpression, left: Val, right: Val, negated: boolean): Val {
-  const at = cx.at(node);
-  const op = negated ? 'ne' : 'eq';
-  if (left.kind === 'undefined' || right.kind === 'undefined') {
-    const other = left.kind === 'undefined' ? right : left;
-    if (other.kind === 'undefined') return { kind: 'bool', node: cx.b.constant('bool', negated ? 0 : 1) };
-    if (other.kind !== 'view') return { kind: 'bool', node: cx.b.constant('bool', negated ? 1 : 0) };
-    return { kind: 'bool', node: cx.b.emit(op, 'bool', [other.ptr, cx.b.constant('ptr', 0)], at) };
-  }
-  if (left.kind === 'quotient' || right.kind === 'quotient') throw fraction(cx, node);
-  if (left.kind !== right.kind || !isScalar(left) || left.kind === 'verdict') {
-    throw cx.fault(
-      node,
-      `${describeVal(left)} and ${describeVal(right)} cannot be compared`,
-      left.kind === 'bytes'
-        ? 'Write kernel.equal(a, b).'
-        : 'Compare numbers with numbers and bigints with bigints.',
-    );
-  }
-  return { kind: 'bool', node: cx.b.emit(op, 'bool', [left.node, (right as Scalar).node], at) };
-}
-
-function order(cx: Context, node: syntax.BinaryExpression, left: Val, right: Val, operator: string): Val {
-  let [l, r] = [left, right];
-  if (l.kind === 'num' && r.kind === 'big')
-    l = { kind: 'big', node: cx.b.emit('tobig', 'big', [l.node], cx.at(node)) };
-  if (l.kind === 'big' && r.kind === 'num')
-    r = { kind: 'big', node: cx.b.emit('tobig', 'big', [r.node], cx.at(node)) };
-  if (l.kind === 'quotient' || r.kind === 'quotient') throw fraction(cx, node);
-  if (l.kind !== r.kind || (l.kind !== 'num' && l.kind !== 'big') || !isScalar(r)) {
-    throw cx.fault(
-      node,
-      `${describeVal(l)} and ${describeVal(r)} cannot be ordered`,
-      'Compare numbers or bigints.',
-    );
-  }
-  const swapped = operator === '>' || operator === '>=';
-  const op = operator === '<' || operator === '>' ? 'lt' : 'le';
-  const args = swapped ? [r.node, l.node] : [l.node, r.node];
-  return { kind: 'bool', node: cx.b.emit(op, 'bool', args, cx.at(node)) };
 }
 
 /** The two ways out of a condition. */
@@ -538,7 +385,7 @@ function assign(cx: Context, node: syntax.AssignmentExpression, discard: boolean
     throw cx.fault(node, `'${operator}' is not part of the language`, 'Write an if statement.');
   }
   const op = operator.slice(0, -1);
-  if (left.type === 'MemberExpression') return assignMember(cx, node, left, op, discard, arithmetic);
+  if (left.type === 'MemberExpression') return assignMember(cx, node, left, op, discard);
   if (left.type === 'ArrayPattern' && op === '') {
     const right = evaluate(cx, node.right);
     left.elements.forEach((element, i) => {
@@ -584,7 +431,7 @@ function update(cx: Context, node: syntax.UpdateExpression, discard: boolean): V
     val.kind === 'big' ? { kind: 'big', node: cx.b.constant('big', 1) } : { kind: 'num', node: cx.b.num(1) };
   const operator = node.operator === '++' ? '+' : '-';
   if (node.argument.type === 'MemberExpression') {
-    return assignMember(cx, node, node.argument, operator, discard, arithmetic);
+    return assignMember(cx, node, node.argument, operator, discard);
   }
   if (node.argument.type !== 'Identifier')
     throw cx.fault(node, 'this cannot be counted', 'Count a variable.');
@@ -622,59 +469,4 @@ function call(cx: Context, node: syntax.CallExpression): Val {
     `${describeVal(callee)} cannot be called`,
     'Call a helper function of env or a method.',
   );
-}
-
-/** Puts a helper function of env in place of its call. */
-export function inline(
-  cx: Context,
-  node: syntax.CallExpression,
-  callee: Val & { kind: 'function' },
-  vals: readonly Val[],
-  own = false,
-): Val {
-  const parsed = callee.parsed();
-  if (cx.frames.some((frame) => frame.parsed.origin === parsed.origin)) {
-    throw cx.fault(node, `${callee.name} calls itself`, 'Write a loop: programs have no recursion.');
-  }
-  if (!cx.b.live) return { kind: 'undefined' };
-  const at = cx.at(node);
-  const { syntax: fn } = parsed;
-  const frame: Frame = {
-    parsed,
-    returns: [],
-    scope: new Scope(undefined),
-    targets: [],
-    ...(own ? { site: at } : {}),
-  };
-  cx.frames.push(frame);
-  for (const [i, param] of fn.params.entries()) bind(cx, param, vals[i] ?? { kind: 'undefined' }, false);
-  if (fn.body.type === 'BlockStatement') {
-    lowerBlock(cx, fn.body.body);
-    if (cx.b.current !== undefined) {
-      frame.returns!.push({ exit: { block: cx.b.current, state: cx.state }, val: { kind: 'undefined' } });
-      cx.b.current = undefined;
-    }
-  } else {
-    const val = evaluate(cx, fn.body);
-    if (cx.b.current !== undefined) {
-      frame.returns!.push({ exit: { block: cx.b.current, state: cx.state }, val });
-      cx.b.current = undefined;
-    }
-  }
-  cx.frames.pop();
-  const results = frame.returns!;
-  cx.join(
-    results.map((r) => r.exit),
-    at,
-  );
-  if (results.length === 0) return { kind: 'undefined' };
-  if (results.length === 1) return results[0]!.val;
-  const val = cx.merge(
-    results.map((r) => r.val),
-    cx.b.current!,
-    at,
-  );
-  if (val.kind === 'mixed')
-    throw cx.fault(node, `${callee.name} may return ${val.what}`, 'Return one kind of value.');
-  return val;
 }

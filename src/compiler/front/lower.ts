@@ -2,9 +2,11 @@ import type { MapSpec } from '../../spec/index.ts';
 import { Fault } from '../error.ts';
 import type { Graph } from '../middle/ir.ts';
 import { Context, type LowerOptions, Scope } from './context.ts';
+import { evaluate } from './expression.ts';
 import { validate } from './grammar.ts';
 import type { Sources } from './parse.ts';
-import { bind, lowerBlock, returnVerdict } from './statement.ts';
+import { bind } from './pattern.ts';
+import { lowerBlock, returnVerdict } from './statement.ts';
 import type { Val } from './value.ts';
 
 /** What lowering makes of a function. */
@@ -29,7 +31,7 @@ export function lower(
   const parsed = sources.add(name, fn);
   const { syntax } = parsed;
   validate(syntax, parsed.base);
-  const cx = new Context(sources, options);
+  const cx = new Context(sources, options, { evaluate, block: lowerBlock });
   cx.frames.push({ parsed, returns: undefined, scope: new Scope(undefined), targets: [] });
   const maps: Record<string, MapSpec> = {};
   const fields = new Map<string, Val>();

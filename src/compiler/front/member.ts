@@ -3,8 +3,9 @@ import type { Layout } from '../../layout/index.ts';
 import { type HeaderName, headerLayouts } from '../../packet/headers.ts';
 import { isPerCpu } from '../../spec/index.ts';
 import type { Node } from '../middle/ir.ts';
+import { asBig, asNumber } from './coerce.ts';
 import type { Context } from './context.ts';
-import { asBig, asNumber, evaluate } from './expression.ts';
+import { arithmetic } from './operator.ts';
 import { readField, split, writeField } from './packet.ts';
 import { type BytesVal, describeVal, isArray, isStruct, type Val, type ViewVal } from './value.ts';
 
@@ -41,16 +42,6 @@ const MAP_METHODS = new Set([
   'redirect',
   'tailCall',
 ]);
-
-type Arithmetic = (
-  cx: Context,
-  operator: string,
-  left: Val,
-  right: Val,
-  node: { start: number },
-  leftNode: { start: number },
-  rightNode: { start: number },
-) => Val;
 
 function propertyName(cx: Context, node: syntax.MemberExpression): string {
   if (node.optional) {
@@ -162,7 +153,7 @@ function readTuple(cx: Context, of: Val & { kind: 'tuple' }, node: syntax.Member
     if (name === 'includes') return { kind: 'method', of, name };
     throw unknown(cx, node, 'the array', name, ['length', 'includes']);
   }
-  const index = asNumber(cx, evaluate(cx, node.property as syntax.Expression), node.property);
+  const index = asNumber(cx, cx.evaluate(node.property as syntax.Expression), node.property);
   if (index.op !== 'const') {
     throw cx.fault(
       node.property,
@@ -182,7 +173,7 @@ function readTuple(cx: Context, of: Val & { kind: 'tuple' }, node: syntax.Member
 }
 
 function readByte(cx: Context, of: BytesVal, node: syntax.MemberExpression): Val {
-  const index = asNumber(cx, evaluate(cx, node.property as syntax.Expression), node.property);
+  const index = asNumber(cx, cx.evaluate(node.property as syntax.Expression), node.property);
   if (index.op !== 'const' || index.value < 0n || index.value >= BigInt(of.size)) {
     throw cx.fault(
       node.property,
@@ -228,7 +219,7 @@ function select(cx: Context, of: ViewVal, node: syntax.MemberExpression): Select
     return { view: { ...of, off: of.off + field.offset, layout: field.layout } };
   }
   if (isArray(layout) && node.computed) {
-    const index = asNumber(cx, evaluate(cx, node.property as syntax.Expression), node.property);
+    const index = asNumber(cx, cx.evaluate(node.property as syntax.Expression), node.property);
     if (index.op === 'const') {
       if (index.value < 0n || index.value >= BigInt(layout.length)) {
         throw cx.fault(
@@ -307,11 +298,10 @@ export function assignMember(
   target: syntax.MemberExpression,
   operator: string,
   discard: boolean,
-  arithmetic: Arithmetic,
 ): Val {
-  const of = evaluate(cx, target.object);
+  const of = cx.evaluate(target.object);
   const right = (like: Val | undefined): Val => {
-    if (node.type === 'AssignmentExpression') return evaluate(cx, node.right);
+    if (node.type === 'AssignmentExpression') return cx.evaluate(node.right);
     return like?.kind === 'big'
       ? { kind: 'big', node: cx.b.constant('big', 1) }
       : { kind: 'num', node: cx.b.num(1) };

@@ -2,9 +2,10 @@ import type * as syntax from 'acorn';
 import type { Layout } from '../../layout/index.ts';
 import type { MapSpec } from '../../spec/index.ts';
 import type { Node } from '../middle/ir.ts';
+import { asBig, asNumber, boolToNum, number, whole } from './coerce.ts';
 import { type Context, type Exit, verdictOf } from './context.ts';
-import { asBig, asNumber, boolToNum, evaluate, inline, number, whole } from './expression.ts';
 import { fibLookup } from './fib.ts';
+import { inline } from './inline.ts';
 import { CHECKSUM, CSUM_REPLACE_16, CSUM_REPLACE_32 } from './library.ts';
 import { type Destination, headerLayout, PACKET_HEADERS, writeLayout } from './member.ts';
 import { accessOf, loadBytes, place, readNumber, storeBytes, within, writeNumber } from './packet.ts';
@@ -116,8 +117,8 @@ function packetMethod(cx: Context, node: syntax.CallExpression, name: string, ar
       need(cx, node, args, 2);
       return library(cx, node, 'checksum', CHECKSUM, [
         { kind: 'packet' },
-        evaluate(cx, args[0]!),
-        evaluate(cx, args[1]!),
+        cx.evaluate(args[0]!),
+        cx.evaluate(args[1]!),
       ]);
     case 'adjustHead':
       return adjust(cx, node, HELPER.adjustHead, args);
@@ -142,7 +143,7 @@ function adjust(cx: Context, node: syntax.CallExpression, helper: number, args: 
 function storeMethod(cx: Context, node: syntax.CallExpression, name: string, args: Args): Val {
   need(cx, node, args, 2);
   const offset = number(cx, args[0]!);
-  const val = evaluate(cx, args[1]!);
+  const val = cx.evaluate(args[1]!);
   if (!cx.b.live) return { kind: 'undefined' };
   if (name === 'bytes') {
     if (val.kind !== 'bytes') {
@@ -186,7 +187,7 @@ function wholeMethod(
   const slot = cx.scratch(0, 8);
   const buffer = cx.b.emit('stack', 'ptr', [], at, { off: slot });
   if (store) {
-    const val = evaluate(cx, args[1]!);
+    const val = cx.evaluate(args[1]!);
     const value = size === 8 ? asBig(cx, val, node) : asNumber(cx, val, node);
     const raw =
       order === 'big' && size > 1 ? cx.b.emit('swap', type, [value], at, { size: size * 8 }) : value;
@@ -244,7 +245,7 @@ function mapMethod(
     case 'get':
     case 'has': {
       need(cx, node, args, 1);
-      const key = onStack(cx, map.key, evaluate(cx, args[0]!), args[0]!, 0);
+      const key = onStack(cx, map.key, cx.evaluate(args[0]!), args[0]!, 0);
       const ptr = cx.b.emit('call', 'ptr', [ref(), key.address], at, { off: HELPER.mapLookup });
       if (name === 'has') {
         return { kind: 'bool', node: cx.b.emit('ne', 'bool', [ptr, cx.b.constant('ptr', 0)], at) };
@@ -257,7 +258,7 @@ function mapMethod(
     case 'update': {
       need(cx, node, args, 2);
       // Both are worked out before either is put into scratch memory, which their own calls may use.
-      const [keyVal, valueVal] = [evaluate(cx, args[0]!), evaluate(cx, args[1]!)];
+      const [keyVal, valueVal] = [cx.evaluate(args[0]!), cx.evaluate(args[1]!)];
       const key = onStack(cx, map.key, keyVal, args[0]!, 0);
       const value = onStack(cx, map.value, valueVal, args[1]!, key.end);
       const flags = cx.b.num(name === 'set' ? 0 : name === 'insert' ? 1 : 2);
@@ -268,13 +269,13 @@ function mapMethod(
     }
     case 'delete': {
       need(cx, node, args, 1);
-      const key = onStack(cx, map.key, evaluate(cx, args[0]!), args[0]!, 0);
+      const key = onStack(cx, map.key, cx.evaluate(args[0]!), args[0]!, 0);
       const result = cx.b.emit('call', 'num', [ref(), key.address], at, { off: HELPER.mapDelete });
       return { kind: 'bool', node: cx.b.emit('eq', 'bool', [result, cx.b.num(0)], at) };
     }
     case 'output': {
       need(cx, node, args, 1);
-      const value = onStack(cx, map.value, evaluate(cx, args[0]!), args[0]!, 0);
+      const value = onStack(cx, map.value, cx.evaluate(args[0]!), args[0]!, 0);
       const size = cx.b.num(map.value.size);
       const result = cx.b.emit('call', 'num', [ref(), value.address, size, cx.b.num(0)], at, {
         off: HELPER.ringbufOutput,
@@ -319,7 +320,7 @@ function methodsOf(map: MapSpec): string[] {
 }
 
 function verdict(cx: Context, node: syntax.Expression): Node {
-  const result = verdictOf(cx, evaluate(cx, node));
+  const result = verdictOf(cx, cx.evaluate(node));
   if (result === undefined || (result.op === 'const' && result.value === 4n)) {
     throw cx.fault(node, 'this is no verdict to fall back on', "Write 'pass', 'drop', 'tx' or 'aborted'.");
   }
@@ -365,7 +366,7 @@ function kernelMethod(cx: Context, node: syntax.CallExpression, name: string, ar
     }
     case 'equal':
       need(cx, node, args, 2);
-      return equalBytes(cx, node, evaluate(cx, args[0]!), evaluate(cx, args[1]!));
+      return equalBytes(cx, node, cx.evaluate(args[0]!), cx.evaluate(args[1]!));
     case 'csumReplace16':
     case 'csumReplace32': {
       need(cx, node, args, 3);
@@ -375,12 +376,12 @@ function kernelMethod(cx: Context, node: syntax.CallExpression, name: string, ar
         node,
         name,
         source,
-        args.map((arg) => evaluate(cx, arg)),
+        args.map((arg) => cx.evaluate(arg)),
       );
     }
     default:
       need(cx, node, args, 1);
-      return fibLookup(cx, node, evaluate(cx, args[0]!), HELPER.fibLookup);
+      return fibLookup(cx, node, cx.evaluate(args[0]!), HELPER.fibLookup);
   }
 }
 
@@ -425,7 +426,7 @@ function equalBytes(cx: Context, node: syntax.CallExpression, a: Val, b: Val): V
 /** `BigInt(x)`, `Number(x)`, `Boolean(x)`. */
 function convert(cx: Context, node: syntax.CallExpression, name: string, args: Args): Val {
   need(cx, node, args, 1);
-  const val = evaluate(cx, args[0]!);
+  const val = cx.evaluate(args[0]!);
   const at = cx.at(node);
   if (name === 'BigInt') {
     if (val.kind === 'big') return val;
@@ -454,13 +455,13 @@ function globalMethod(cx: Context, node: syntax.CallExpression, of: string, name
     case 'Math.floor':
     case 'Math.trunc': {
       need(cx, node, args, 1);
-      const val = evaluate(cx, args[0]!);
+      const val = cx.evaluate(args[0]!);
       if (val.kind === 'quotient') return { kind: 'num', node: whole(cx, val) };
       return { kind: 'num', node: asNumber(cx, val, args[0]!) };
     }
     case 'Math.ceil': {
       need(cx, node, args, 1);
-      const val = evaluate(cx, args[0]!);
+      const val = cx.evaluate(args[0]!);
       if (val.kind !== 'quotient') return { kind: 'num', node: asNumber(cx, val, args[0]!) };
       const less = cx.b.emit('sub', 'num', [val.b, cx.b.num(1)], at);
       const sum = cx.b.emit('add', 'num', [val.a, less], at);
@@ -485,7 +486,7 @@ function globalMethod(cx: Context, node: syntax.CallExpression, of: string, name
       if (bits.op !== 'const' || ![8n, 16n, 32n, 64n].includes(bits.value)) {
         throw cx.fault(args[0]!, 'the width must be 8, 16, 32 or 64', 'Write BigInt.asUintN(64, x).');
       }
-      const x = asBig(cx, evaluate(cx, args[1]!), args[1]!);
+      const x = asBig(cx, cx.evaluate(args[1]!), args[1]!);
       return { kind: 'big', node: cx.b.emit('wrap', 'big', [x], at, { size: Number(bits.value) }) };
     }
     default:
@@ -513,7 +514,7 @@ function choose(cx: Context, a: Node, b: Node, smaller: boolean, at: number): No
 function includes(cx: Context, node: syntax.CallExpression, of: Val & { kind: 'tuple' }, args: Args): Val {
   need(cx, node, args, 1);
   const at = cx.at(node);
-  const x = evaluate(cx, args[0]!);
+  const x = cx.evaluate(args[0]!);
   if (x.kind !== 'num' && x.kind !== 'big') {
     throw cx.fault(args[0]!, `${describeVal(x)} cannot be looked for`, 'Look for a number or a bigint.');
   }

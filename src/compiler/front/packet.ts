@@ -1,7 +1,7 @@
 import type { HeaderField } from '../../packet/headers.ts';
 import type { Node } from '../middle/ir.ts';
+import { asBig, asNumber } from './coerce.ts';
 import type { Context, Exit } from './context.ts';
-import { asBig, asNumber } from './expression.ts';
 import { type BytesVal, type Chunk, describeVal, type HeaderVal, type Val } from './value.ts';
 
 /** A place in the packet that a check has proved to exist. */

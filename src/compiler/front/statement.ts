@@ -1,11 +1,18 @@
 import type * as syntax from 'acorn';
 import type { Block } from '../middle/ir.ts';
-import { type Context, type Exit, Scope, type Target, type Variable, verdictOf } from './context.ts';
+import {
+  type Context,
+  type Exit,
+  Scope,
+  type Statement,
+  type Target,
+  type Variable,
+  verdictOf,
+} from './context.ts';
 import { condition, evaluate } from './expression.ts';
 import { assignedNames, bodySize, countTrips } from './loop.ts';
+import { bind } from './pattern.ts';
 import { describeVal, isScalar, type Val } from './value.ts';
-
-type Statement = syntax.Statement | syntax.ModuleDeclaration;
 
 /** Lowers statements in order; what follows a return is dead and left out. */
 export function lowerBlock(cx: Context, body: readonly Statement[]): void {
@@ -80,61 +87,6 @@ function lowerDeclaration(cx: Context, node: syntax.VariableDeclaration): void {
       val = evaluate(cx, init);
     }
     bind(cx, id, val, node.kind === 'const');
-  }
-}
-
-/** Gives names to a value, taking it apart where the pattern says so. */
-export function bind(cx: Context, pattern: syntax.Pattern, val: Val, constant: boolean): void {
-  switch (pattern.type) {
-    case 'Identifier': {
-      const variable: Variable = { name: pattern.name, constant };
-      cx.frame.scope.names.set(pattern.name, variable);
-      cx.state.vars.set(variable, val);
-      return;
-    }
-    case 'ObjectPattern': {
-      for (const property of pattern.properties) {
-        if (property.type === 'RestElement' || property.computed || property.key.type !== 'Identifier') {
-          throw cx.fault(property, 'only plain names can be taken out of an object', 'Write { a, b: c }.');
-        }
-        const name = property.key.name;
-        if (val.kind !== 'object') {
-          throw cx.fault(
-            pattern,
-            `${describeVal(val)} cannot be taken apart`,
-            `Read its fields, as in x.${name}.`,
-          );
-        }
-        const field = val.fields.get(name);
-        if (field === undefined) {
-          throw cx.fault(
-            property,
-            `there is no ${name} here`,
-            `There are: ${[...val.fields.keys()].join(', ')}.`,
-          );
-        }
-        bind(cx, property.value, field, constant);
-      }
-      return;
-    }
-    case 'ArrayPattern': {
-      if (val.kind !== 'tuple') {
-        throw cx.fault(pattern, `${describeVal(val)} cannot be taken apart`, 'Take apart an array literal.');
-      }
-      pattern.elements.forEach((element, i) => {
-        if (element === null) return;
-        const item = val.items[i];
-        if (item === undefined) throw cx.fault(element, `the array has no element ${i}`, 'Take fewer.');
-        bind(cx, element, item, constant);
-      });
-      return;
-    }
-    default:
-      throw cx.fault(
-        pattern,
-        'default values and rest patterns are not part of the language',
-        'Write plain names.',
-      );
   }
 }
 
