@@ -10,6 +10,7 @@ export {
   type XdpAttachment,
 } from './attach.ts';
 export * from './info.ts';
+export { kernelTypes, typesById } from './kernel-types.ts';
 export { type LiveMap, type LiveMaps, type Loaded, type LoadOptions, load } from './load.ts';
 export { BpfMap, type MapOf } from './map.ts';
 export type { HasFd, ReadValue, WriteValue } from './map-value.ts';
@@ -30,6 +31,11 @@ export { Program, type ProgramOptions } from './program.ts';
 export { remedyFor } from './remedy.ts';
 export { type RecordCallback, RingBuffer } from './ring-buffer.ts';
 export type { TestRun, TestRunOptions, XdpContext } from './test-run.ts';
-export { type UpdateMode, XDP_ACTIONS, type XdpAction } from './uapi.ts';
+export {
+  MAP_TYPE_NAMES as MAP_TYPES_BY_NUMBER,
+  type UpdateMode,
+  XDP_ACTIONS,
+  type XdpAction,
+} from './uapi.ts';
 export { VerifierError } from './verifier.ts';
 export { XdpLink } from './xdp-link.ts';

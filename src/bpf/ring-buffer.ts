@@ -65,6 +65,11 @@ export class RingBuffer<E = unknown> implements Disposable {
     return RingBuffer.#own(spec, fd, path);
   }
 
+  /** Takes over a descriptor of a ring buffer, of another program for one. */
+  static fromFd<E>(spec: MapSpec<'ringbuf', never, E>, fd: Fd): RingBuffer<E> {
+    return RingBuffer.#own(spec, fd, fd.what);
+  }
+
   static #own<E>(spec: MapSpec<'ringbuf', never, E>, fd: Fd, path?: string): RingBuffer<E> {
     try {
       if (path !== undefined) requireSame(spec, mapInfo(fd), path);

@@ -1,6 +1,7 @@
 /** Object files: programs as clang and libbpf exchange them. @module barewire/object */
 export { type CoreResult, relocateCore } from './core.ts';
 export { type ElfObject, readElf } from './elf-reader.ts';
+export { type GenerateOptions, generateModule } from './generate.ts';
 export { type LinkedFunction, type LinkedProgram, linkProgram } from './link.ts';
 export { readObject } from './read.ts';
 export { kernelBtf } from './sanitize.ts';

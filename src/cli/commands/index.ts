@@ -6,11 +6,17 @@ import { completion } from './completion.ts';
 import { count } from './count.ts';
 import { doctor } from './doctor.ts';
 import { drop } from './drop.ts';
+import { gen } from './gen.ts';
 import { help } from './help.ts';
+import { inspect } from './inspect.ts';
 import { lab } from './lab.ts';
+import { load, unload } from './load.ts';
+import { map } from './map.ts';
 import { reflect } from './reflect.ts';
+import { run } from './run.ts';
 import { send } from './send.ts';
 import { status } from './status.ts';
+import { trace } from './trace.ts';
 
 /** Every command there is. */
 export const barewire: CommandGroup = group({
@@ -19,5 +25,25 @@ export const barewire: CommandGroup = group({
   description: [
     'Counts, filters, redirects and sends packets with eBPF/XDP and AF_XDP, and builds private networks to try it in.',
   ],
-  commands: [count, capture, send, reflect, drop, bench, doctor, status, lab, compile, help, completion],
+  commands: [
+    count,
+    capture,
+    send,
+    reflect,
+    drop,
+    bench,
+    doctor,
+    status,
+    load,
+    unload,
+    inspect,
+    map,
+    gen,
+    run,
+    trace,
+    lab,
+    compile,
+    help,
+    completion,
+  ],
 });
