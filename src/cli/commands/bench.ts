@@ -45,6 +45,15 @@ export const bench: Command = command({
       if (options.json) for (const one of some) output.json(rowOf(one));
       else output.write(`${table(some, output).join('\n')}\n\n`);
     }
+    const others = Math.max(
+      0,
+      ...all.map(({ cpu }) => cpu.subject.busy - cpu.subject.interrupts - cpu.process),
+    );
+    if (others > MUCH) {
+      output.note(
+        `Other programs took up to ${Math.round(100 * others)} % of the subject's core: on an idle machine the figures are others.`,
+      );
+    }
     if (svg === undefined || all.length === 0) return;
     const { benchChart } = await import('../../apps/bench-chart.ts');
     try {
@@ -56,6 +65,9 @@ export const bench: Command = command({
     output.note(`The chart is in ${svg}.`);
   },
 });
+
+/** Of a core; less may be the inexactness of its clock ticks. */
+const MUCH = 0.25;
 
 function machine(): string {
   const day = new Date().toISOString().slice(0, 10);

@@ -49,7 +49,7 @@ export const capture: Command = command({
     { does: 'DNS for a minute, into a file', line: 'barewire capture eth0 -w dns.pcapng --port 53 -d 1m' },
     { does: 'Into another program', line: 'barewire capture eth0 -w - | tshark -r -' },
   ],
-  async run({ args, options }, { output, signal }) {
+  async run({ args, options }, { output, signal, verbose }) {
     const { openCapture } = await import('../../apps/capture.ts');
     const { netns, mode, replace, steal, snaplen, count, duration, write } = options;
     const sink = write === undefined ? undefined : new FileSink(write);
@@ -65,7 +65,9 @@ export const capture: Command = command({
         steal,
       });
       output.note(greeting(capture));
-      for (const refusal of capture.refusals) output.note(refusal);
+      for (const refusal of capture.refusals) {
+        if (verbose || !refusal.startsWith('zero copy')) output.note(refusal);
+      }
       const limits = { count, duration, signal };
       let captured = 0;
       if (sink === undefined) {

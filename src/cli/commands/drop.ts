@@ -15,7 +15,8 @@ export const drop: Command = command({
   examples: [
     { does: 'How many packets a second can be received', line: 'barewire drop eth0 --protocol udp --port 9' },
   ],
-  async run({ args, options }, { output, signal }) {
+  async run({ args, options }, context) {
+    const { output, signal } = context;
     const { Dropper } = await import('../../apps/drop.ts');
     const { netns, mode, replace, queue } = options;
     await using dropper = await Dropper.open({
@@ -26,7 +27,7 @@ export const drop: Command = command({
       match: matchOf(options),
       queues: queue.length > 0 ? queue : undefined,
     });
-    introduce(dropper.open, 'Dropping', output);
+    introduce(dropper.open, 'Dropping', context);
     const { count, duration, interval, driver } = options;
     const reports = dropper.reports({ count, duration, interval, driver, signal });
     await printTraffic(reports, dropper.open, options.json, 'received', output);

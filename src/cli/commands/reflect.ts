@@ -1,6 +1,7 @@
 import { REWRITES } from '../../apps/reflect-rewrite.ts';
 import type { TrafficReport } from '../../apps/traffic.ts';
 import type { XskInterface } from '../../xsk/index.ts';
+import type { Context } from '../context.ts';
 import { interfaceName, oneOf } from '../kinds.ts';
 import { matchOf } from '../match-options.ts';
 import type { Output } from '../output.ts';
@@ -32,7 +33,8 @@ export const reflect: Command = command({
       line: 'barewire reflect eth0 --rewrite swap-ip --protocol udp --port 7',
     },
   ],
-  async run({ args, options }, { output, signal }) {
+  async run({ args, options }, context) {
+    const { output, signal } = context;
     const { Reflector } = await import('../../apps/reflect.ts');
     const { netns, mode, replace, rewrite, queue } = options;
     await using reflector = await Reflector.open({
@@ -44,7 +46,7 @@ export const reflect: Command = command({
       match: matchOf(options),
       queues: queue.length > 0 ? queue : undefined,
     });
-    introduce(reflector.open, `Reflecting (${rewrite})`, output);
+    introduce(reflector.open, `Reflecting (${rewrite})`, context);
     const { count, duration, interval, driver } = options;
     const reports = reflector.reports({ count, duration, interval, driver, signal });
     await printTraffic(reports, reflector.open, options.json, 'both ways', output);
@@ -52,11 +54,14 @@ export const reflect: Command = command({
 });
 
 /** What was opened and granted, and a word when the interface goes down or comes back. */
-export function introduce(open: XskInterface, doing: string, output: Output): void {
+export function introduce(open: XskInterface, doing: string, { output, verbose }: Context): void {
   const { name, mode, copy, sockets, refusals } = open;
   const queues = sockets.length === 1 ? `queue ${sockets[0]?.queue}` : `${sockets.length} queues`;
   output.note(`${doing} on ${name}, ${queues}, in ${mode} mode, ${copy}`);
-  for (const { what, reason } of refusals) output.note(`${what} was refused: ${reason}`);
+  for (const { what, reason } of refusals) {
+    // Few drivers have it, and the line above says that packets are copied.
+    if (verbose || what !== 'zero copy') output.note(`${what} was refused: ${reason}`);
+  }
   open.on('down', () => output.note(`${name} went down; going on when it is up again`));
   open.on('up', () => output.note(`${name} is up again`));
 }

@@ -278,12 +278,19 @@ async function sendFrames(
   await transmit({ interface: name, payload: { kind: 'frames', frames } }, limited, context);
 }
 
-async function transmit(options: SendOptions, limits: Limits, { output, signal }: Context): Promise<void> {
+async function transmit(
+  options: SendOptions,
+  limits: Limits,
+  { output, signal, verbose }: Context,
+): Promise<void> {
   const { Sender } = await import('../../apps/send.ts');
   const { rate, count, duration, queue, engine, netns, interval } = limits;
   await using sender = await Sender.open({ ...options, rate, count, duration, queue, engine, netns });
   output.note(greeting(sender, options));
-  for (const remark of sender.engine.remarks) output.note(remark);
+  for (const remark of sender.engine.remarks) {
+    // Few drivers have it, and the line above says that packets are copied.
+    if (verbose || !remark.startsWith('zero copy')) output.note(remark);
+  }
   let last: SendReport | undefined;
   for await (const report of sender.reports(interval, signal)) {
     if (limits.json) output.json(jsonOf(report, sender));
