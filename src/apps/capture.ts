@@ -1,6 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { attachXdp, type Loaded, load, type ModeRefusal, probe, type XdpAttachment } from '../bpf/index.ts';
-import { ArgumentError } from '../error.ts';
+import {
+  attachXdp,
+  type Loaded,
+  load,
+  type ModeRefusal,
+  probe,
+  probeHelper,
+  type XdpAttachment,
+} from '../bpf/index.ts';
+import { ArgumentError, BarewireError } from '../error.ts';
 import { Netlink, type XdpMode } from '../netlink/index.ts';
 import type { Netns } from '../sys/index.ts';
 import { InterfaceGoneError, type Match, openInterface, type XskInterface } from '../xsk/index.ts';
@@ -129,6 +137,15 @@ class CopyingCapture implements Capture {
     const net = new Netlink({ netns });
     try {
       const { index } = net.links.get(options.interface);
+      if (!probeHelper('xdp_load_bytes')) {
+        throw new BarewireError(
+          'BW_UNSUPPORTED',
+          'copying packets from an XDP program takes Linux 5.18 or later',
+          {
+            hint: 'Take them from the host with --steal (steal: true).',
+          },
+        );
+      }
       const loaded = load(captureSpec(match, { snapLength, ringSize, frags: probe('xdp-frags') }));
       try {
         const attachment = attachXdp(loaded.program, {

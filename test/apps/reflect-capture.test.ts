@@ -210,6 +210,57 @@ describe('barewire reflect', () => {
     assert.deepEqual([last?.rxPackets, last?.txPackets], [1000, 1000]);
   });
 
+  it('brings every numbered frame back, once and unaltered but for its MACs', async () => {
+    const count = 4000;
+    const frames = Array.from({ length: count }, (_, i) => {
+      const frame = new Uint8Array(60 + (i % 1400)).fill(i);
+      frame.set([2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x88, 0xb5]);
+      new DataView(frame.buffer).setUint32(16, i);
+      return frame;
+    });
+    const match = { etherTypes: [0x88b5] };
+    await using reflector = await Reflector.open({
+      interface: 'eth0',
+      netns: server.namespace,
+      rewrite: 'swap-mac',
+      match,
+    });
+    await using capture = await openCapture({ interface: 'eth0', netns: client.namespace, match });
+    const stop = new AbortController();
+    const seen = new Uint8Array(count);
+    const returned = new Uint8Array(1600);
+    const capturing = capture.run(
+      (bytes, at, captured, length) => {
+        assert.equal(captured, length);
+        returned.set(bytes.subarray(at, at + captured));
+        returned.copyWithin(1590, 0, 6);
+        returned.copyWithin(0, 6, 12);
+        returned.copyWithin(6, 1590, 1596);
+        const number = new DataView(returned.buffer).getUint32(16);
+        assert.deepEqual(returned.subarray(0, captured), frames[number]);
+        seen[number]!++;
+      },
+      { count, duration: 20_000, signal: stop.signal },
+    );
+    let last: TrafficReport | undefined;
+    const reflecting = (async () => {
+      for await (const report of reflector.reports({ signal: stop.signal, interval: 50 })) last = report;
+    })();
+    await using sender = await Sender.open({
+      interface: 'eth0',
+      netns: client.namespace,
+      payload: { kind: 'frames', frames },
+      count,
+      rate: 2000,
+    });
+    for await (const _ of sender.reports(1000));
+    await capturing;
+    stop.abort();
+    await reflecting;
+    assert.ok(seen.every((times) => times === 1));
+    assert.deepEqual([last?.rxPackets, last?.txPackets, last?.dropped], [count, count, 0n]);
+  });
+
   it('goes with kill -9, and the next start works at once', async () => {
     const running = await begun('reflect', 'eth0');
     assert.equal(attached(), 1);
