@@ -42,7 +42,7 @@ static double now(void) {
   return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-static int load(int map, int ifindex, int length, int udp) {
+static int load(int map, int out, int length, int udp) {
   struct bpf_insn program[] = {
       LDX(BPF_W, 6, 1, 0),
       LDX(BPF_W, 2, 1, 4),
@@ -72,9 +72,11 @@ static int load(int map, int ifindex, int length, int udp) {
       ALUX(BPF_ADD, 4, 5),
       ALU(BPF_XOR, 4, 0xffff),
       STX(BPF_H, 6, 4, udp + 6),
-      ALU(BPF_MOV, 1, ifindex),
+      INSN(BPF_LD | BPF_DW | BPF_IMM, 1, BPF_PSEUDO_MAP_FD, 0, out),
+      INSN(0, 0, 0, 0, 0),
       ALU(BPF_MOV, 2, 0),
-      INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_redirect),
+      ALU(BPF_MOV, 3, XDP_DROP),
+      INSN(BPF_JMP | BPF_CALL, 0, 0, 0, BPF_FUNC_redirect_map),
       INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
       ALU(BPF_MOV, 0, XDP_DROP),
       INSN(BPF_JMP | BPF_EXIT, 0, 0, 0, 0),
@@ -101,7 +103,13 @@ int main(int argc, char **argv) {
   union bpf_attr make = {.map_type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 1};
   int map = bpf(BPF_MAP_CREATE, &make);
   must(map, "map");
-  int program = load(map, if_nametoindex(argv[1]), length, atoi(argv[4]));
+  union bpf_attr devices = {.map_type = BPF_MAP_TYPE_DEVMAP, .key_size = 4, .value_size = 4, .max_entries = 1};
+  int out = bpf(BPF_MAP_CREATE, &devices);
+  must(out, "device map");
+  unsigned key = 0, ifindex = if_nametoindex(argv[1]);
+  union bpf_attr entry = {.map_fd = out, .key = (unsigned long long)&key, .value = (unsigned long long)&ifindex};
+  must(bpf(BPF_MAP_UPDATE_ELEM, &entry), "device");
+  int program = load(map, out, length, atoi(argv[4]));
   printf("ready\n");
   fflush(stdout);
   double start = now(), seconds = atof(argv[2]), end = start;
@@ -112,7 +120,6 @@ int main(int argc, char **argv) {
     must(bpf(BPF_PROG_TEST_RUN, &run), "live frames");
     end = now();
   }
-  unsigned key = 0;
   unsigned long long packets = 0;
   union bpf_attr look = {.map_fd = map, .key = (unsigned long long)&key, .value = (unsigned long long)&packets};
   must(bpf(BPF_MAP_LOOKUP_ELEM, &look), "counter");

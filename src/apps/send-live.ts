@@ -94,9 +94,16 @@ export class LiveEngine implements SendEngine {
     using net = new Netlink({ netns: options.netns });
     const link = net.links.get(index);
     const patch = plan.ipVersion === 0 ? undefined : patchOf(source, plan);
-    const loaded = load(liveSendSpec({ ifindex: index, frame: plan.bytes, rate: options.rate, patch }));
+    const loaded = load(liveSendSpec({ frame: plan.bytes, rate: options.rate, patch }));
     const { count = 2 ** 53 } = options;
-    loaded.maps.state.set(0, { sent: 0n, limit: BigInt(count), start: 0n, next: 0n });
+    try {
+      loaded.maps.state.set(0, { sent: 0n, limit: BigInt(count), start: 0n, next: 0n });
+      // The index is looked up in the namespace of the thread.
+      withNetns(options.netns, () => loaded.maps.out.set(0, { ifindex: index, prog: 0 }));
+    } catch (error) {
+      loaded.close();
+      throw error;
+    }
     return new LiveEngine(loaded, plan, link, options.netns, options);
   }
 
@@ -142,7 +149,7 @@ export class LiveEngine implements SendEngine {
 
   #repeat(runs: number): void {
     const { program, maps } = this.#loaded;
-    // The interface is looked up in the namespace of the thread.
+    // So that the frames belong to that namespace.
     withNetns(this.#netns, () =>
       program.testRun({ data: this.#data, repeat: runs, liveFrames: true, batchSize: BATCH }),
     );

@@ -16,6 +16,7 @@ import {
   lddw,
   ldx,
   lsh64,
+  mapByName,
   mapValueByName,
   mod32,
   mov32,
@@ -43,7 +44,7 @@ import {
   xor64,
 } from '../asm/index.ts';
 import { type Layout, struct, u64 } from '../layout/index.ts';
-import { array, type MapSpec, type ProgramSpec } from '../spec/index.ts';
+import { array, type DevmapValue, devMap, type MapSpec, type ProgramSpec } from '../spec/index.ts';
 
 /** What the program keeps between packets, and what it is told. */
 export interface LiveState {
@@ -60,12 +61,14 @@ export interface LiveState {
 const liveState: Layout<LiveState> = struct('live_state', { sent: u64, limit: u64, start: u64, next: u64 });
 const STATE = { sent: 0, limit: 8, start: 16, next: 24 } as const;
 
-export type LiveSendMaps = { readonly state: MapSpec<'array', number, LiveState> };
+export type LiveSendMaps = {
+  readonly state: MapSpec<'array', number, LiveState>;
+  /** Its first entry is the interface to send on. A map is a tenth faster here than naming the interface's index. */
+  readonly out: MapSpec<'devmap', number, DevmapValue>;
+};
 
 /** One frame, and what of it changes from packet to packet. */
 export interface LiveSendOptions {
-  /** Where to, in the namespace it is run in. */
-  readonly ifindex: number;
   readonly frame: Uint8Array;
   /** Packets per second. Default is as many as go. */
   readonly rate?: number | undefined;
@@ -120,7 +123,7 @@ const MOST_DEBT = 100_000_000;
  *     r6 state   r7 frame   r8 number of the packet   r9 sum under the UDP checksum
  */
 export function liveSendSpec(options: LiveSendOptions): ProgramSpec<LiveSendMaps> {
-  const { frame, ifindex, rate, patch } = options;
+  const { frame, rate, patch } = options;
   const assembly = assemble(
     [
       ldx('u32', r7, r1, CTX.data),
@@ -138,9 +141,11 @@ export function liveSendSpec(options: LiveSendOptions): ProgramSpec<LiveSendMaps
       stx('u64', r6, r1, STATE.sent),
       writeFrame(frame),
       patch === undefined ? [] : patchFields(patch),
-      mov64(r1, ifindex),
+      mapByName(r1, 'out'),
       mov64(r2, 0),
-      call('redirect'),
+      // What to do when the interface is gone.
+      mov64(r3, XDP_DROP),
+      call('redirect_map'),
       exit(),
       label('drop'),
       mov64(r0, XDP_DROP),
@@ -154,7 +159,7 @@ export function liveSendSpec(options: LiveSendOptions): ProgramSpec<LiveSendMaps
     attachType: 'xdp',
     frags: false,
     license: 'MIT',
-    maps: { state: array('state', liveState, 1) },
+    maps: { state: array('state', liveState, 1), out: devMap('out', 1) },
     ...assembly,
   };
 }
