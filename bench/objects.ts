@@ -8,7 +8,7 @@ import { type Bench, compare, interleave, median, type Row } from './row.ts';
 
 const RUNS = 15;
 /** Functions of the program; with clang's debugging information they come to about 100 KB. */
-const FUNCTIONS = 60;
+const FUNCTIONS = 14;
 
 export const bench: Bench = {
   summary:

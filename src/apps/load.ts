@@ -7,7 +7,10 @@ import {
   type LoadableObject,
   loadObject,
   type ModeRefusal,
+  OccupiedError,
+  type Program,
   unpin,
+  type XdpAttachment,
   XdpLink,
 } from '../bpf/index.ts';
 import { ArgumentError, BarewireError } from '../error.ts';
@@ -70,12 +73,7 @@ export function loadOn(options: LoadOnOptions): Placed {
     using loaded = object.load({ programs: neededPrograms(object, program) });
     const main = loaded.programs[program.name];
     if (main === undefined) throw new ArgumentError(`the object has no program '${program.name}'`);
-    const attachment = attachXdp(main, {
-      interface: index,
-      mode: options.mode ?? 'auto',
-      replace: options.replace ?? false,
-      method: 'link',
-    });
+    const attachment = attachAlone(main, index, options);
     try {
       const maps: Record<string, string> = {};
       for (const [mapName, map] of Object.entries(loaded.maps)) {
@@ -96,6 +94,20 @@ export function loadOn(options: LoadOnOptions): Placed {
       attachment.close();
     }
   });
+}
+
+/** One program an interface: whose is there keeps it, and libxdp's dispatcher, which could take more, is said to be it. */
+function attachAlone(program: Program, index: number, options: LoadOnOptions): XdpAttachment {
+  const { mode = 'auto', replace = false } = options;
+  try {
+    return attachXdp(program, { interface: index, mode, replace, method: 'link' });
+  } catch (error) {
+    if (!(error instanceof OccupiedError) || error.programName !== 'xdp_dispatcher') throw error;
+    throw new BarewireError('BW_OCCUPIED', error.message, {
+      hint: "It is libxdp's dispatcher, which barewire does not join: one program an interface. `xdp-loader load` adds a program to it, --replace (replace: true) evicts it with all of its programs.",
+      cause: error,
+    });
+  }
 }
 
 /**

@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import { gunzipSync } from 'node:zlib';
 import { type Btf, decodeBtf } from '../btf/index.ts';
 import { BarewireError } from '../error.ts';
 import type { Fd } from '../sys/index.ts';
@@ -129,7 +128,11 @@ let symbols: string | undefined;
 /** How the kernel was configured, as `CONFIG_HZ` to `250`; undefined where nothing tells. */
 export function kernelConfiguration(): ReadonlyMap<string, string> | undefined {
   for (const [path, read] of [
-    ['/proc/config.gz', (bytes: Buffer) => gunzipSync(bytes).toString()],
+    // Loaded when it is needed: few objects ask, and it takes longer than most of them.
+    [
+      '/proc/config.gz',
+      (bytes: Buffer) => process.getBuiltinModule('node:zlib').gunzipSync(bytes).toString(),
+    ],
     [`/boot/config-${release()}`, (bytes: Buffer) => bytes.toString()],
   ] as const) {
     try {

@@ -21,7 +21,7 @@ import type { HasFd } from './map-value.ts';
 import { configurationBytes, fillExterns, ModuleBtfs } from './object-externs.ts';
 import { ObjectMap } from './object-map.ts';
 import { BPFFS, ensureBpffs, openPinned } from './pin.ts';
-import { loadWithLog, Program } from './program.ts';
+import { loadWithLog, Program, tryLoad } from './program.ts';
 import { Command, MAP_TYPE_NAMES } from './uapi.ts';
 import { VerifierError } from './verifier.ts';
 
@@ -362,13 +362,13 @@ class ObjectLoader {
       const { result, log } = loadWithLog(build(true), level);
       if (result >= 0) return Program.fromFd(new Fd(result, what), name, log);
     }
-    let result = build(true).try(Command.programLoad);
+    let result = tryLoad(build(true));
     if (result >= 0) return Program.fromFd(new Fd(result, what), name);
     const { log, result: again } = loadWithLog(build(true), 1);
     if (again >= 0) return Program.fromFd(new Fd(again, what), name, log);
     if (result === -Errno.EINVAL && log === '' && kind.xdp === 'xdp') {
       // Kernels before 5.9 do not know XDP's attach type, which is then implied.
-      result = build(false).try(Command.programLoad);
+      result = tryLoad(build(false));
       if (result >= 0) return Program.fromFd(new Fd(result, what), name);
     }
     if (log !== '' && result !== -Errno.EPERM) throw refused(spec, name, linked, -result, log, missing);

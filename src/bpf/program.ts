@@ -85,11 +85,11 @@ export class Program implements Disposable {
       const { result, log } = loadWithLog(build(true), level);
       if (result >= 0) return new Program(new Fd(result, what(spec)), spec.name, log);
     }
-    let result = build(true).try(Command.programLoad);
+    let result = tryLoad(build(true));
     if (result === -Errno.EINVAL && spec.attachType === 'xdp') {
       // Kernels before 5.9 do not know XDP's attach type, which is then implied.
       const { log } = loadWithLog(build(true), 1);
-      if (log === '') result = build(false).try(Command.programLoad);
+      if (log === '') result = tryLoad(build(false));
     }
     if (result >= 0) return new Program(new Fd(result, what(spec)), spec.name, undefined);
     throw explainRefusal(spec, -result, build(true));
@@ -167,12 +167,24 @@ const LAST_LOG_SIZE = 0x1000_0000;
 /** A kernel that does not tell the size verifies anew for each guess, so there must be few: 4, 64, 256 MiB. */
 const LOG_GROWTH = 16;
 
+/** Tries again when a signal came while the verifier was at work, for which it gives up (EAGAIN). */
+const PATIENCE = 16;
+
+/** @internal Loads without a log; the descriptor, or `-errno`. */
+export function tryLoad(attribute: Attribute): number {
+  let result = attribute.try(Command.programLoad);
+  for (let left = PATIENCE; result === -Errno.EAGAIN && left > 0; left--) {
+    result = attribute.try(Command.programLoad);
+  }
+  return result;
+}
+
 /** @internal Loads with a log, grown until it fits. */
 export function loadWithLog(attribute: Attribute, level: 1 | 2): { result: number; log: string } {
   for (let size = FIRST_LOG_SIZE; ; ) {
     const buffer = new Uint8Array(size);
     attribute.u32(24, level).u32(28, size).pointer(32, buffer).u32(140, 0);
-    const result = attribute.try(Command.programLoad);
+    const result = tryLoad(attribute);
     // Since 6.4 the kernel tells the true size; before, ENOSPC is all it says.
     const trueSize = attribute.readU32(140);
     const wanted = Math.min(trueSize > 0 ? trueSize : size * LOG_GROWTH, LAST_LOG_SIZE);

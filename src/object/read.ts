@@ -405,10 +405,23 @@ function referenceOf(
   return { offset, kind: 'unsupported', problem: `the address${named} in section '${target?.name ?? '?'}'` };
 }
 
-/** Programs are the functions outside of `.text` that others may see. */
+/**
+ * Programs are the functions outside of `.text` that others may see, but for those that others call and whose section
+ * says nothing: libraries lie in sections of their own.
+ */
 function findPrograms(functions: readonly FoundFunction[]): ObjectProgram[] {
+  const called = new Set(
+    functions.flatMap(({ func }) =>
+      func.references.flatMap((reference) =>
+        reference.kind === 'call' || reference.kind === 'function'
+          ? `${reference.section}:${reference.at}`
+          : [],
+      ),
+    ),
+  );
   return functions.flatMap(({ func, section, symbol }) => {
     if (section.name === '.text' || symbol.binding === Binding.LOCAL) return [];
+    if (programKind(section.name) === undefined && called.has(`${section.index}:${func.offset}`)) return [];
     return [
       {
         name: func.name,

@@ -257,6 +257,9 @@ for (const compiler of COMPILERS) {
       assert.equal(run('call_all', 64), 64 + 15 + 1 + 192);
       assert.equal(run('call_again', 70), 210);
       assert.equal(run('call_back', 64), 4 + 2 * 45);
+      using library = loadFile(compiled('calls', compiler, '-DLIBRARY'));
+      assert.equal(program(library, 'call_library').testRun({ data: new Uint8Array(70) }).returned, 210);
+      assert.equal(library.programs.in_library, undefined, 'a function that others call is no program');
     });
 
     it('says by its section names what its programs are', () => {

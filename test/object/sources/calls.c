@@ -36,6 +36,13 @@ int call_all(struct xdp_md *ctx) {
   return (hidden_add(&sum, 1) + thrice(length)) & 0x7fff;
 }
 
+#ifdef LIBRARY
+SEC("library") __attribute__((noinline)) int in_library(int x) { return x * 3; }
+
+SEC("xdp")
+int call_library(struct xdp_md *ctx) { return in_library(ctx->data_end - ctx->data) & 0xfff; }
+#endif
+
 SEC("xdp")
 int call_back(struct xdp_md *ctx) {
   __u32 sum = 0;
