@@ -3,6 +3,12 @@ import { explainPermission } from './permission.ts';
 import { OBJECT_NAME_SIZE } from './uapi.ts';
 
 /**
+ * What the command at hand points to. The kernel sees addresses only, and so does the garbage collector: without this
+ * it could take memory away between the look at an attribute and the system call.
+ */
+const inFlight: { pointees: readonly NodeJS.ArrayBufferView[] } = { pointees: [] };
+
+/**
  * The argument of one bpf(2) command: `union bpf_attr` of `linux/bpf.h`, as far as the command uses it.
  *
  * Memory that the attribute points to is kept alive with it.
@@ -50,6 +56,7 @@ export class Attribute {
 
   /** Runs the command; the result, or `-errno`. */
   try(command: number): number {
+    inFlight.pointees = this.#pointees;
     return syscall('bpf', command, this.bytes, this.bytes.length);
   }
 

@@ -29,6 +29,9 @@ const BATCH = 64;
 /** `struct mmsghdr` (`bits/socket.h`): a `struct msghdr` of 56 bytes and the length sent. */
 const MMSGHDR_SIZE = 64;
 
+/** Memory that the kernel reads as long as the process runs. */
+const pinned: NodeJS.ArrayBufferView[] = [];
+
 if (argv[2] !== undefined) flood(JSON.parse(argv[2]) as FloodOrder);
 
 function flood(order: FloodOrder): void {
@@ -38,6 +41,8 @@ function flood(order: FloodOrder): void {
   call('connect', socket.number, destination, destination.length);
   const payload = new Uint8Array(order.payload ?? 22);
   const vector = new BigUint64Array([BigInt(addressOf(payload)), BigInt(payload.length)]);
+  // The messages hold mere addresses, which keep nothing alive.
+  pinned.push(payload, vector);
   const messages = new DataView(new ArrayBuffer(BATCH * MMSGHDR_SIZE));
   for (let i = 0; i < BATCH; i++) {
     // struct msghdr { msg_iov @16, msg_iovlen @24 }
