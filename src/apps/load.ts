@@ -207,6 +207,11 @@ function removeKept(folder: string): void {
     for (const name of names) unpin(join(part, name));
     rmdirSync(part);
   }
+  try {
+    rmdirSync(KEPT);
+  } catch {
+    // Other interfaces have objects.
+  }
 }
 
 /** An object file's bytes. @throws ArgumentError when there is none of that name. */

@@ -9,7 +9,8 @@ import { loadObject } from '../../src/bpf/index.ts';
 import { Lab } from '../../src/lab/index.ts';
 import { PcapngWriter } from '../../src/packet/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
-import { barewire, errorLine, start } from '../cli/bin.ts';
+import { barewire, errorLine, run, start } from '../cli/bin.ts';
+import { tool } from '../dev-tools.ts';
 import { ROOT } from '../docs/documents.ts';
 import { compiled, objectOf } from './compile.ts';
 
@@ -102,6 +103,34 @@ describe('barewire load', () => {
     assert.equal(output('status', 'eth0', ...netns, '--json'), '');
     assert.match(errorLine(barewire('unload', 'eth0', ...netns)), /no object was loaded on eth0/);
     assert.equal(barewire('map', 'dump', flows).code, 1);
+  });
+});
+
+describe("barewire load and Debian's xdp-loader", () => {
+  const netns = ['--netns', here.namespace];
+  const loader = (...args: string[]): { code: number | null; said: string } => {
+    const { code, stdout, stderr } = run('ip', 'netns', 'exec', here.namespace, tool('xdp-loader'), ...args);
+    return { code, said: stdout + stderr };
+  };
+
+  it('leave each other alone, and each sees the other', () => {
+    const object = compiled('globals', 'clang-14');
+    assert.equal(loader('load', '-m', 'skb', 'eth0', object).code, 0);
+    try {
+      assert.match(output('status', 'eth0', ...netns), /read_globals|xdp_dispatcher/);
+      const refused = barewire('load', 'eth0', object, ...netns);
+      assert.equal(refused.code, 1);
+      assert.match(refused.stderr, /another owner's XDP program/);
+      assert.match(loader('status', 'eth0').said, /read_globals/, 'it is still there');
+    } finally {
+      loader('unload', 'eth0', '--all');
+    }
+    output('load', 'eth0', object, ...netns);
+    assert.match(loader('status', 'eth0').said, /read_globals/);
+    assert.notEqual(loader('load', 'eth0', object).code, 0);
+    assert.match(output('status', 'eth0', ...netns), /read_globals/);
+    output('unload', 'eth0', ...netns);
+    assert.match(loader('status', 'eth0').said, /No XDP program/);
   });
 });
 

@@ -1,9 +1,10 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { BPFFS, ensureBpffs, Program, unpin } from '../../src/bpf/index.ts';
+import { readObject } from '../../src/object/index.ts';
 import { tool } from '../dev-tools.ts';
 import { ROOT } from '../docs/documents.ts';
 
@@ -42,10 +43,15 @@ export function objectOf(source: string, compiler: Compiler, ...flags: string[])
 /** Loads an object with libbpf, as bpftool has it, and opens its programs by their names. */
 export function loadByOthers(path: string, names: readonly string[]): Record<string, Program> & Disposable {
   ensureBpffs();
+  const named = Object.values(readObject(readFileSync(path)).maps).filter(({ pinned }) => pinned);
+  const fresh = named.map(({ name }) => `${BPFFS}/${name}`).filter((pin) => !existsSync(pin));
   const pins = `${BPFFS}/bw-others-${process.pid}`;
   const { status, stderr } = spawnSync(tool('bpftool'), ['prog', 'loadall', path, pins, 'type', 'xdp'], {
     encoding: 'utf8',
   });
+  // Maps that the object pins by name are shared by whoever loads it next, and outlive them.
+  for (const name of readdirSync(BPFFS))
+    if (!there.has(name) && !name.startsWith('bw')) unpin(`${BPFFS}/${name}`);
   if (status !== 0) throw new Error(`bpftool loads ${path} as little: ${stderr}`);
   const programs: Record<string, Program> = {};
   for (const name of names) {

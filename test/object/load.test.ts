@@ -451,6 +451,8 @@ describe("the objects of Debian's xdp-tools", () => {
         return;
       }
       const names = xdp.map(({ name }) => name);
+      // Maps that it keeps by name are for its own tool, not for a test.
+      for (const map of Object.values(object.maps)) map.pinned = false;
       using ours = object.load();
       using theirs = loadByOthers(path, names);
       for (const name of names) sameVerdicts(program(ours, name), theirs[name] as Program, name);
