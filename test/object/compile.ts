@@ -50,8 +50,7 @@ export function loadByOthers(path: string, names: readonly string[]): Record<str
     encoding: 'utf8',
   });
   // Maps that the object pins by name are shared by whoever loads it next, and outlive them.
-  for (const name of readdirSync(BPFFS))
-    if (!there.has(name) && !name.startsWith('bw')) unpin(`${BPFFS}/${name}`);
+  for (const pin of fresh) unpin(pin);
   if (status !== 0) throw new Error(`bpftool loads ${path} as little: ${stderr}`);
   const programs: Record<string, Program> = {};
   for (const name of names) {
