@@ -12,11 +12,12 @@ export function udpChecksum(): XdpProgram<UdpChecksumEnv> {
     const udp = pkt.udp(34);
     const length = udp.length;
     if (udp.checksum === 0 || length < 8 || length > 1480) return 'pass';
-    let sum = 17 + length;
-    for (let i = 26; i < 34; i += 2) sum += pkt.be16(i);
+    // The sum is the same in either byte order (RFC 1071, section 2): little-endian, the order of most machines.
+    let sum = (17 << 8) + pkt.le16(38);
+    for (let i = 26; i < 34; i += 2) sum += pkt.le16(i);
     const last = 34 + length - 1;
-    for (let i = 34; i < last; i += 2) sum += pkt.be16(i);
-    if ((length & 1) === 1) sum += pkt.u8(last) << 8;
+    for (let i = 34; i < last; i += 2) sum += pkt.le16(i);
+    if ((length & 1) === 1) sum += pkt.u8(last);
     sum = (sum & 0xffff) + (sum >>> 16);
     sum = (sum & 0xffff) + (sum >>> 16);
     const counts = verdicts.get(0);

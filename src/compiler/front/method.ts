@@ -2,11 +2,12 @@ import type * as syntax from 'acorn';
 import type { Layout } from '../../layout/index.ts';
 import type { MapSpec } from '../../spec/index.ts';
 import type { Node } from '../middle/ir.ts';
+import { replaceChecksum } from './checksum.ts';
 import { asBig, asNumber, boolToNum, number, whole } from './coerce.ts';
 import { type Context, type Exit, verdictOf } from './context.ts';
 import { fibLookup } from './fib.ts';
 import { inline } from './inline.ts';
-import { CHECKSUM, CSUM_REPLACE_16, CSUM_REPLACE_32 } from './library.ts';
+import { CHECKSUM } from './library.ts';
 import { type Destination, headerLayout, PACKET_HEADERS, writeLayout } from './member.ts';
 import { accessOf, loadBytes, place, readNumber, storeBytes, within, writeNumber } from './packet.ts';
 import { type BytesVal, describeVal, type Val } from './value.ts';
@@ -370,14 +371,10 @@ function kernelMethod(cx: Context, node: syntax.CallExpression, name: string, ar
     case 'csumReplace16':
     case 'csumReplace32': {
       need(cx, node, args, 3);
-      const source = name === 'csumReplace16' ? CSUM_REPLACE_16 : CSUM_REPLACE_32;
-      return library(
-        cx,
-        node,
-        name,
-        source,
-        args.map((arg) => cx.evaluate(arg)),
-      );
+      const [checksum, from, to] = args.map((arg) => number(cx, arg)) as [Node, Node, Node];
+      if (!cx.b.live) return { kind: 'undefined' };
+      const bits = name === 'csumReplace16' ? 16 : 32;
+      return { kind: 'num', node: replaceChecksum(cx, bits, [checksum, from, to], at) };
     }
     default:
       need(cx, node, args, 1);

@@ -1,5 +1,5 @@
 import { analyseFlow } from './flow.ts';
-import { swapBytes } from './fold.ts';
+import { MAX_SAFE, swapBytes } from './fold.ts';
 import { applyForwards, type Block, type Graph, isPure, isRemovable, type Node, resolve } from './ir.ts';
 import { fits, type Ranges } from './ranges.ts';
 
@@ -16,6 +16,7 @@ export function tidy(graph: Graph): void {
 export function optimise(graph: Graph, ranges: Ranges): void {
   splitAddresses(graph, ranges);
   combine(graph, ranges);
+  shortenChains(graph);
   byteOrder(graph, ranges);
   numberValues(graph);
   shareChecks(graph);
@@ -175,6 +176,37 @@ function combine(graph: Graph, ranges: Ranges): void {
         if (scaled && ranges.at(x, a.block).lo >= 0n && (a.op === 'mul' || c.value <= 11n))
           node.args = [x, b];
       }
+    }
+  }
+}
+
+/**
+ * `a + (x + 1) * 8` becomes `(a + 8) + x * 8`: what is loaded last, often the length of a header, goes through fewer
+ * operations before the next address is known.
+ */
+function shortenChains(graph: Graph): void {
+  const uses = countUses(graph);
+  const once = (node: Node): boolean => uses.get(node) === 1;
+  for (const block of graph.order) {
+    for (const node of [...block.nodes]) {
+      if (node.op !== 'add' || node.type !== 'num') continue;
+      const [a, product] = node.args as [Node, Node];
+      if (a.op === 'const' || product.op !== 'mul' || !once(product) || product.block !== block) continue;
+      const [sum, factor] = product.args as [Node, Node];
+      if (sum.op !== 'add' || factor.op !== 'const' || factor.value <= 0n || !once(sum)) continue;
+      const [x, more] = sum.args as [Node, Node];
+      if (more.op !== 'const' || more.value <= 0n || x.lo < 0n || sum.block !== block) continue;
+      const ahead = more.value * factor.value;
+      // Nothing on the way may leave the numbers that are exact, nor what 32 bits of an immediate hold.
+      if (ahead > 0xffffn || a.lo < -MAX_SAFE || a.hi + ahead > MAX_SAFE) continue;
+      const start = graph.node('add', 'num', [a, constantLike(graph, more, ahead)], block, node.at);
+      start.lo = a.lo + ahead;
+      start.hi = a.hi + ahead;
+      product.args = [x, factor];
+      product.lo = x.lo * factor.value;
+      product.hi = x.hi * factor.value;
+      node.args = [start, product];
+      block.nodes.splice(block.nodes.indexOf(node), 0, start);
     }
   }
 }
