@@ -474,7 +474,7 @@ export function transfer(node: Node, x: Range, y: Range): Range | undefined {
     case 'const':
       return { lo: node.value, hi: node.value };
     case 'add':
-      return { lo: x.lo + y.lo, hi: x.hi + y.hi };
+      return { lo: x.lo + y.lo, hi: isLastFold(node) ? min(x.hi + y.hi, 0xffffn) : x.hi + y.hi };
     case 'sub':
       return { lo: x.lo - y.hi, hi: x.hi - y.lo };
     case 'mul':
@@ -554,6 +554,16 @@ export function transfer(node: Node, x: Range, y: Range): Range | undefined {
     default:
       return TOP;
   }
+}
+
+/** `(sum & 0xffff) + (sum >>> 16)` of a sum so small that the carry cannot carry again. */
+function isLastFold(node: Node): boolean {
+  const [low, high] = node.args as [Node, Node];
+  if (low.op !== 'and' || (high.op !== 'shr' && high.op !== 'sar') || low.args[0] !== high.args[0])
+    return false;
+  const [mask, by, sum] = [low.args[1]!, high.args[1]!, low.args[0]!];
+  if (mask.op !== 'const' || mask.value !== 0xffffn || by.op !== 'const' || by.value !== 16n) return false;
+  return sum.lo >= 0n && sum.hi <= 0x1fffen;
 }
 
 /** A number's range as an operand of an int32 operation. */
