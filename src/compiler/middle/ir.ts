@@ -197,31 +197,20 @@ export function successors(block: Block): Block[] {
   return [];
 }
 
+const IMPURE: ReadonlySet<Op> = new Set<Op>([
+  ...(['offptr', 'check', 'load', 'store', 'atomic', 'elemptr', 'visible'] as const),
+  ...(['stackstore', 'stackload', 'call', 'phi', 'ctx', 'ctxload'] as const),
+]);
+const REMOVABLE: ReadonlySet<Op> = new Set<Op>(['load', 'phi', 'ctxload', 'stackload']);
+
 /** Whether a node may be dropped when nobody uses it, and moved when its arguments allow. */
 export function isPure(node: Node): boolean {
-  switch (node.op) {
-    case 'offptr':
-    case 'check':
-    case 'load':
-    case 'store':
-    case 'atomic':
-    case 'elemptr':
-    case 'visible':
-    case 'stackstore':
-    case 'stackload':
-    case 'call':
-    case 'phi':
-    case 'ctx':
-    case 'ctxload':
-      return false;
-    default:
-      return true;
-  }
+  return !IMPURE.has(node.op);
 }
 
 /** Whether a node may be dropped when nobody uses it. */
 export function isRemovable(node: Node): boolean {
-  return isPure(node) || ['load', 'phi', 'ctxload', 'stackload'].includes(node.op);
+  return isPure(node) || REMOVABLE.has(node.op);
 }
 
 /** Puts every argument in place of what it was forwarded to. */

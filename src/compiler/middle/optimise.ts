@@ -275,10 +275,15 @@ function constantLike(graph: Graph, like: Node, value: bigint): Node {
 
 /** A phi of swapped values becomes the swap of a phi. */
 function sinkSwaps(graph: Graph): void {
+  /** What takes the place of each phi that now holds raw values. */
+  const swapOf = new Map<Node, Node>();
+  const put = (args: Node[]): void => {
+    for (let i = 0; i < args.length; i++) args[i] = swapOf.get(args[i]!) ?? args[i]!;
+  };
   for (const block of graph.order) {
     for (const phi of block.phis) {
-      const swaps = phi.args.filter((arg) => arg.op === 'swap');
-      const size = swaps[0]?.size;
+      put(phi.args);
+      const size = phi.args.find((arg) => arg.op === 'swap')?.size;
       if (size === undefined) continue;
       const loop = block.loop?.header === block;
       const all = phi.args.every(
@@ -292,31 +297,31 @@ function sinkSwaps(graph: Graph): void {
       swap.size = size;
       swap.lo = 0n;
       swap.hi = (1n << BigInt(size)) - 1n;
-      const args = phi.args.map((arg) => {
+      // Phis that were given raw values earlier may have taken this one for such.
+      for (const raw of swapOf.keys()) {
+        for (let i = 0; i < raw.args.length; i++) if (raw.args[i] === phi) raw.args[i] = swap;
+      }
+      phi.args = phi.args.map((arg) => {
         if (arg === phi) return phi;
-        return arg.op === 'swap' ? arg.args[0]! : constantLike(graph, arg, swapBytes(arg.value, size));
+        if (arg.op !== 'swap') return constantLike(graph, arg, swapBytes(arg.value, size));
+        const raw = arg.args[0]!;
+        // A swap of the program's own still names the phi whose place another one takes.
+        return swapOf.get(raw) === arg ? raw : (swapOf.get(raw) ?? raw);
       });
       phi.lo = 0n;
       phi.hi = (1n << BigInt(size)) - 1n;
-      replaceUses(graph, phi, swap);
-      phi.args = args;
-      swap.args = [phi];
-      block.nodes.unshift(swap);
+      swapOf.set(phi, swap);
     }
   }
-}
-
-function replaceUses(graph: Graph, from: Node, to: Node): void {
-  const put = (args: Node[]): void => {
-    for (let i = 0; i < args.length; i++) if (args[i] === from) args[i] = to;
-  };
+  if (swapOf.size === 0) return;
   for (const block of graph.order) {
-    for (const phi of block.phis) if (phi !== from) put(phi.args);
-    for (const node of block.nodes) if (node !== to) put(node.args);
+    for (const phi of block.phis) if (!swapOf.has(phi)) put(phi.args);
+    for (const node of block.nodes) put(node.args);
     const t = block.term;
-    if (t.kind === 'branch' && t.cond === from) t.cond = to;
-    if (t.kind === 'return' && t.value === from) t.value = to;
+    if (t.kind === 'branch') t.cond = swapOf.get(t.cond) ?? t.cond;
+    if (t.kind === 'return') t.value = swapOf.get(t.value) ?? t.value;
   }
+  for (const [phi, swap] of swapOf) phi.block.nodes.unshift(swap);
 }
 
 /** Whether the node writes memory that a load of the packet may read. */

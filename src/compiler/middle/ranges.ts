@@ -53,8 +53,13 @@ export class Ranges {
   /** Bounds on loop variables from the number of iterations. */
   readonly #bounds = new Map<Node, Range>();
 
+  /** The part of the order in which a block may depend on a later one. */
+  readonly #looping: readonly [from: number, to: number];
+
   constructor(graph: Graph) {
     this.#graph = graph;
+    const looping = graph.order.flatMap((block, i) => (block.loop === undefined ? [] : [i]));
+    this.#looping = looping.length === 0 ? [0, 0] : [looping[0]!, looping.at(-1)! + 1];
     for (const block of graph.order)
       for (const node of block.nodes) if (node.op === 'const') this.#known.add(node);
     this.#iterate(true);
@@ -85,42 +90,53 @@ export class Ranges {
   }
 
   #iterate(widen: boolean): void {
-    const { order } = this.#graph;
+    const { length } = this.#graph.order;
+    const [first, end] = this.#looping;
+    this.#pass(0, length, widen, 0);
+    if (first === end) return;
     const limit = widen ? 40 : 4;
-    for (let round = 0; round < limit; round++) {
-      let changed = false;
-      for (const block of order) {
-        if (this.#isDead(block)) {
-          this.#dead.add(block);
-          continue;
-        }
-        if (this.#dead.delete(block)) changed = true;
-        this.#learn(block);
-        for (const phi of block.phis) {
-          if (
-            this.#visit(phi, this.#phiRange(phi), widen, widen && round >= 2 && block.loop?.header === block)
-          ) {
-            changed = true;
-          }
-        }
-        for (const node of block.nodes) {
-          if (node.type === 'void' || node.op === 'const') continue;
-          if (this.#visit(node, this.#transfer(node), widen, widen && round >= 24)) changed = true;
-        }
-      }
-      if (!changed) return;
-    }
-    if (widen) this.#giveUp();
+    let round = 1;
+    while (round < limit && this.#pass(first, end, widen, round)) round++;
+    if (widen && round === limit) this.#giveUp();
+    // What comes before the first loop had all that it depends on; what comes after the last had to wait for it.
+    else this.#pass(end, length, widen, round);
   }
 
-  /** Nothing converged: assume nothing about what loops compute. */
+  /** Goes once through the blocks from one place of the order to another; `true` if anything is known better. */
+  #pass(from: number, to: number, widen: boolean, round: number): boolean {
+    const { order } = this.#graph;
+    let changed = false;
+    for (let i = from; i < to; i++) {
+      const block = order[i]!;
+      if (this.#isDead(block)) {
+        this.#dead.add(block);
+        continue;
+      }
+      if (this.#dead.delete(block)) changed = true;
+      this.#learn(block);
+      const widenPhis = widen && round >= 2 && block.loop?.header === block;
+      for (const phi of block.phis) {
+        if (this.#visit(phi, this.#phiRange(phi), widen, widenPhis)) changed = true;
+      }
+      for (const node of block.nodes) {
+        if (node.type === 'void' || node.op === 'const') continue;
+        if (this.#visit(node, this.#transfer(node), widen, widen && round >= 24)) changed = true;
+      }
+    }
+    return changed;
+  }
+
+  /** Nothing converged: assume nothing about anything. */
   #giveUp(): void {
+    this.#dead.clear();
+    this.#facts.clear();
     for (const block of this.#graph.order) {
       for (const node of [...block.phis, ...block.nodes]) {
-        if (node.op === 'phi' && (node.type === 'num' || node.type === 'big')) {
-          node.lo = TOP.lo;
-          node.hi = TOP.hi;
-        }
+        if (node.type === 'void' || node.op === 'const') continue;
+        this.#known.add(node);
+        const { lo, hi } = node.type === 'bool' ? BOOL : TOP;
+        node.lo = lo;
+        node.hi = hi;
       }
     }
   }
