@@ -78,6 +78,8 @@ async function* scenarios(field: Field): AsyncGenerator<Row> {
       'packet',
     );
   }
+  // Without a program in its driver a veth takes live frames only with GRO.
+  using _gro = field.withGro();
   const runs = new Runs();
   const figures = await interleaveAsync(Math.min(3, RUNS), {
     c: runs.of('c', () => field.measure('rxdrop', 'c', 'spin', 'generic')),
@@ -205,6 +207,7 @@ class Field {
     await sleep(SECONDS * 1000 - 200);
     const after = { at: performance.now(), count: counted(), cpus: cpuTimes() };
     const report = JSON.parse((await output).split('\n').at(-2) ?? '') as Report;
+    generator?.kill('SIGKILL');
     if (generator !== undefined) await outputOf(generator);
     const rate =
       scenario === 'rxdrop'
@@ -212,6 +215,13 @@ class Field {
         : ((after.count - before.count) * 1000) / (after.at - before.at);
     const busy = (cpu: string): number => busyShare(before.cpus.get(cpu), after.cpus.get(cpu));
     return { ...report, rate, subjectCpu: busy(SUBJECT_CPU), otherCpu: busy(OTHER_CPU) };
+  }
+
+  /** The subject's interface with GRO, until it is disposed. */
+  withGro(): Disposable {
+    const { ethtool } = this.#subject.net;
+    ethtool.setFeatures('eth0', { 'rx-gro': true });
+    return { [Symbol.dispose]: () => void ethtool.setFeatures('eth0', { 'rx-gro': false }) };
   }
 
   async latency(who: 'c' | 'ours', wait: Wait): Promise<Report> {

@@ -10,7 +10,7 @@ import { type OwnPoller, watchAll } from './readable.ts';
  * - `immediate`: looks once a turn of the event loop.
  * - `event`: sleeps until the kernel says there is something. No CPU time without packets, most CPU time per packet.
  *
- * All of them let the event loop run between slices of about a millisecond.
+ * All of them let the event loop run between slices of about two milliseconds.
  */
 export type Driver = 'nap' | 'spin' | 'immediate' | 'event';
 
@@ -38,7 +38,7 @@ export interface DriveOptions {
 /** Empty looks before a nap. */
 const LOOKS = 20;
 /** How long we may work before the event loop has its turn, in microseconds. */
-const SLICE = 1000;
+const SLICE = 2000;
 /** Between two looks at the clock: so many empty looks, or an eighth of it packets. */
 const CLOCK_EVERY = 1024;
 /** What the event driver takes in one go, in packets, before other events have their turn. */

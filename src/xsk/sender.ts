@@ -73,8 +73,9 @@ export class Sender {
         }
         if (ledger !== undefined) ledger.move(this.umem.frameOf(base), Owner.pool, Owner.tx, 'to send');
         const at = (first + (((next + packets) & mask) << 2)) | 0;
+        // The upper half of an address is 0 in a new ring, and never anything else with aligned chunks.
+        if (unaligned) words[(at + 1) | 0] = txStart << 16;
         words[at] = unaligned ? base : (base + txStart) | 0;
-        words[(at + 1) | 0] = unaligned ? txStart << 16 : 0;
         words[(at + 2) | 0] = length;
         words[(at + 3) | 0] = 0;
         packets = (packets + 1) | 0;

@@ -34,22 +34,24 @@ export class Wakeup {
     Atomics.store(this.#control, CLOSED_AT, 1);
   }
 
+  // Arguments that are left out are 0: no address here, and each one costs its crossing.
+
   /** Has the driver look for packets, and for frames in the fill ring. */
   receive(): void {
-    if (this.#closed()) return;
-    const result = rawSyscall(SYS.recvfrom, this.#number, null, 0, MSG_DONTWAIT, null, null);
+    if (this.#control[CLOSED_AT] === 1) return;
+    const result = rawSyscall(SYS.recvfrom, this.#number, 0, 0, MSG_DONTWAIT);
     if (result < 0) this.#judge(-result, 'receive');
   }
 
   /**
-   * Has the kernel send what is on the TX ring, for as long as it gets on with it.
+   * Has the kernel send what is on the TX ring and published, for as long as it gets on with it.
    *
    * @param complete Collects completions, without which the kernel may be stuck; how many there were.
    */
   send(tx: ProducerRing, complete: () => number): void {
-    while (tx.pending() > 0 && !this.#closed()) {
-      const before = tx.taken();
-      const result = rawSyscall(SYS.sendto, this.#number, null, 0, MSG_DONTWAIT, null, 0);
+    for (let before = tx.taken(); before !== tx.next; ) {
+      if (this.#control[CLOSED_AT] === 1) return;
+      const result = rawSyscall(SYS.sendto, this.#number, 0, 0, MSG_DONTWAIT);
       this.kicks++;
       if (result >= 0) {
         if (this.state === 'down') this.state = 'up';
@@ -58,13 +60,11 @@ export class Wakeup {
       // A packet was taken and dropped by the driver; its frame completes.
       if (result === -Errno.EBUSY) this.refused++;
       else if (!this.#judge(-result, 'send')) return;
+      const after = tx.taken();
       // Stuck behind completions that were not collected, or a full queue of the device: the next time tries again.
-      if (tx.taken() === before && complete() === 0) return;
+      if (after === before && complete() === 0) return;
+      before = after;
     }
-  }
-
-  #closed(): boolean {
-    return Atomics.load(this.#control, CLOSED_AT) === 1;
   }
 
   /** Whether to go on after an errno. */
