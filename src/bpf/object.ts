@@ -126,12 +126,10 @@ class ObjectLoader {
       ),
     );
     for (const map of Object.values(spec.maps)) {
-      if (map.unsupported === undefined) this.#createMap(map);
+      const problem = this.#problemOf(map);
+      if (problem === undefined) this.#createMap(map);
       else if (used.has(map.name)) {
-        throw unsupported(
-          `map '${map.name}': ${map.unsupported}`,
-          'docs/objects.md lists what is supported.',
-        );
+        throw unsupported(`map '${map.name}': ${problem}`, 'docs/objects.md lists what is supported.');
       }
     }
     for (const name of Object.keys(this.#options.maps ?? {})) {
@@ -187,6 +185,15 @@ class ObjectLoader {
     });
   }
 
+  /** Why a map cannot be made; only for programs that use it that is a reason not to load them. */
+  #problemOf(map: ObjectMapSpec): string | undefined {
+    if (map.unsupported !== undefined || this.#options.maps?.[map.name] !== undefined) return map.unsupported;
+    const holdsMaps = map.type === ARRAY_OF_MAPS || map.type === HASH_OF_MAPS;
+    return holdsMaps && map.inner === undefined
+      ? 'it holds maps, but the object does not say which: set `inner`'
+      : undefined;
+  }
+
   #createMap(map: ObjectMapSpec): void {
     const given = this.#options.maps?.[map.name];
     if (given !== undefined) {
@@ -209,9 +216,6 @@ class ObjectLoader {
     }
     let inner: Fd | undefined;
     if (map.inner !== undefined) inner = this.#makeMap(map.inner, undefined);
-    else if (map.type === ARRAY_OF_MAPS || map.type === HASH_OF_MAPS) {
-      throw unsupported(`map '${map.name}' holds maps, but the object does not say which`);
-    }
     let fd: Fd;
     try {
       fd = this.#makeMap(map, inner);

@@ -11,8 +11,9 @@ export interface FoundMaps {
   readonly places: MapPlaces;
 }
 
-/** `BPF_MAP_TYPE_PROG_ARRAY` and the two that hold maps. */
-const PROG_ARRAY = 3;
+/** Arrays of programs, events, cgroups and maps: indices and descriptors are four bytes, whether or not it is said. */
+const REFERENCE_ARRAYS: ReadonlySet<number> = new Set([3, 4, 8, 12]);
+/** `BPF_MAP_TYPE_ARRAY_OF_MAPS`, `BPF_MAP_TYPE_HASH_OF_MAPS`. */
 const HOLDS_MAPS: ReadonlySet<number> = new Set([12, 13]);
 
 /**
@@ -151,6 +152,11 @@ function valuesOffset(btf: Btf, name: string): number {
   return (members.find((member) => member.name === 'values')?.bitOffset ?? 0) / 8;
 }
 
+function impliedSizes(type: number): { key: number; value: number } {
+  const array = REFERENCE_ARRAYS.has(type);
+  return { key: array ? 4 : 0, value: array || HOLDS_MAPS.has(type) ? 4 : 0 };
+}
+
 /** One definition, member by member. */
 class Definition {
   readonly #btf: Btf;
@@ -211,10 +217,10 @@ class Definition {
       sizes[side] ||= stated;
     }
     const holdsMaps = HOLDS_MAPS.has(mapType);
+    const implied = impliedSizes(mapType);
     return bareMap(this.#name, mapType, {
-      // Descriptors and programs are four bytes, whether or not the definition says so.
-      keySize: sizes.key || (holdsMaps || mapType === PROG_ARRAY ? 4 : 0),
-      valueSize: sizes.value || (holdsMaps || mapType === PROG_ARRAY ? 4 : 0),
+      keySize: sizes.key || implied.key,
+      valueSize: sizes.value || implied.value,
       maxEntries: number('max_entries'),
       flags: number('map_flags'),
       extra: numbers.get('map_extra') ?? 0n,
@@ -294,8 +300,8 @@ function legacyMaps(elf: ElfObject, section: InputSection, btf: Btf | undefined)
     for (let at = LEGACY_SIZE; at < stride; at += 4) rest ||= word(at) !== 0;
     const types = annotated(btf, name);
     const map = bareMap(name, word(0), {
-      keySize: word(4),
-      valueSize: word(8),
+      keySize: word(4) || impliedSizes(word(0)).key,
+      valueSize: word(8) || impliedSizes(word(0)).value,
       maxEntries: word(12),
       flags: word(16),
       ...(types?.keySize === word(4) ? { keyType: types.keyType } : {}),

@@ -434,18 +434,41 @@ function findPrograms(functions: readonly FoundFunction[]): ObjectProgram[] {
   });
 }
 
-/** Functions by their section, rising by place, those with the better name first. */
+/**
+ * Functions by their section, rising by place, those with the better name first.
+ *
+ * clang before 8 did not mark functions as such: there every symbol that is no label is one, up to the next.
+ */
 function symbolsBySection(elf: ElfObject): Map<number, InputSymbol[]> {
-  const bySection = new Map<number, InputSymbol[]>();
+  const marked = new Map<number, InputSymbol[]>();
+  const unmarked = new Map<number, InputSymbol[]>();
   for (const symbol of elf.symbols) {
-    if (symbol.type !== InputSymbolType.FUNC || symbol.section === 0) continue;
-    const symbols = bySection.get(symbol.section) ?? [];
-    bySection.set(symbol.section, symbols);
+    if (symbol.section === 0 || symbol.section >= FIRST_RESERVED) continue;
+    const label = /^(LBB|\.L|$)/.test(symbol.name);
+    const into =
+      symbol.type === InputSymbolType.FUNC
+        ? marked
+        : symbol.type === InputSymbolType.NOTYPE && !label
+          ? unmarked
+          : undefined;
+    if (into === undefined) continue;
+    const symbols = into.get(symbol.section) ?? [];
+    into.set(symbol.section, symbols);
     symbols.push(symbol);
   }
-  for (const symbols of bySection.values())
+  const sort = (symbols: InputSymbol[]): InputSymbol[] =>
     symbols.sort((a, b) => a.value - b.value || b.binding - a.binding);
-  return bySection;
+  for (const symbols of marked.values()) sort(symbols);
+  for (const [section, symbols] of unmarked) {
+    if (marked.has(section)) continue;
+    const size = elf.sections[section]?.size ?? 0;
+    const sorted = sort(symbols).filter((symbol, i) => symbol.value !== symbols[i - 1]?.value);
+    marked.set(
+      section,
+      sorted.map((symbol, i) => ({ ...symbol, size: (sorted[i + 1]?.value ?? size) - symbol.value })),
+    );
+  }
+  return marked;
 }
 
 function rowsBySection(sections: readonly BtfExtSectionRows[] | undefined): Map<string, Uint32Array> {

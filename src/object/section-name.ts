@@ -41,6 +41,7 @@ const row = (type: string, number: number, attachType = 0, more: Partial<Row> = 
  */
 const ROWS: Readonly<Record<string, Row>> = {
   socket: row('socket_filter', 1),
+  socket_filter: row('socket_filter', 1),
   kprobe: row('kprobe', 2),
   uprobe: row('kprobe', 2),
   'uprobe.s': row('kprobe', 2, 0, { flags: SLEEPABLE }),

@@ -96,8 +96,8 @@ export interface ObjectMapSpec {
   readonly valueType: number;
   /** Lives on bpffs under its name (`LIBBPF_PIN_BY_NAME`), and is taken from there when it does already. */
   pinned: boolean;
-  /** What a map-in-map holds. */
-  readonly inner: ObjectMapSpec | undefined;
+  /** What a map-in-map holds; definitions as before BTF cannot say it, so it may be set. */
+  inner: ObjectMapSpec | undefined;
   /** Entries that the object fills: maps, or programs of a program array, by index. */
   readonly initial: readonly { readonly index: number; readonly name: string }[];
   /** The contents of a data section. */

@@ -12,6 +12,7 @@ import {
 } from '../../src/bpf/index.ts';
 import { type Btf, decodeBtf } from '../../src/btf/index.ts';
 import { u32 } from '../../src/layout/index.ts';
+import { readElf } from '../../src/object/index.ts';
 import { array } from '../../src/spec/index.ts';
 import { kernelVersion, possibleCpus, requireNoLeaks, takeStock } from '../../src/sys/index.ts';
 import { COMPILERS, compiled, loadByOthers, objectOf } from './compile.ts';
@@ -341,7 +342,17 @@ for (const compiler of COMPILERS) {
 
     it('may define its maps as before BTF', () => {
       const object = loadObject(objectOf('legacy', compiler));
+      assert.throws(() => object.load(), {
+        code: 'BW_UNSUPPORTED',
+        message: /'tables': it holds maps, .* set `inner`/,
+      });
+      const { tables, counts } = object.maps;
+      assert.ok(tables !== undefined && counts !== undefined);
+      tables.inner = counts;
       using loaded = object.load();
+      assert.equal(program(loaded, 'use_tables').testRun({ data: new Uint8Array(64) }).action, 'tx');
+      loaded.maps.tables?.set(0, loaded.maps.counts!);
+      assert.equal(program(loaded, 'use_tables').testRun({ data: new Uint8Array(64) }).action, 'drop');
       assert.equal(
         program(loaded, 'count_old').testRun({ data: new Uint8Array(64), repeat: 5 }).action,
         'pass',
@@ -360,9 +371,24 @@ for (const compiler of COMPILERS) {
     it('without debugging information loads all the same', () => {
       const object = loadObject(objectOf('legacy', compiler, '-g0'));
       assert.equal(object.btf, undefined);
-      using loaded = object.load();
+      using loaded = object.load({ programs: ['count_old'] });
       assert.equal(program(loaded, 'count_old').testRun({ data: new Uint8Array(64) }).action, 'pass');
       assert.deepEqual(loaded.maps.counts?.get(1), Uint8Array.of(1, 0, 0, 0, 0, 0, 0, 0));
+    });
+
+    it('whose functions are not marked as such, as of old compilers, loads all the same', () => {
+      const bytes = objectOf('calls', compiler);
+      const view = new DataView(bytes.buffer);
+      const symbols = readElf(bytes).sections.find(({ name }) => name === '.symtab');
+      assert.ok(symbols !== undefined);
+      for (let at = symbols.offset; at < symbols.offset + symbols.size; at += 24) {
+        if ((view.getUint8(at + 4) & 15) !== 2) continue;
+        view.setUint8(at + 4, view.getUint8(at + 4) & 0xf0);
+        view.setBigUint64(at + 16, 0n, true);
+      }
+      using loaded = loadObject(bytes).load();
+      assert.equal(program(loaded, 'call_again').testRun({ data: new Uint8Array(70) }).returned, 210);
+      assert.equal(program(loaded, 'call_back').testRun({ data: new Uint8Array(70) }).returned, 94);
     });
 
     it('is refused by the name of what is not supported', () => {

@@ -12,6 +12,8 @@ static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;
 struct bpf_map_def SEC("maps") counts = {.type = BPF_MAP_TYPE_ARRAY, .key_size = 4, .value_size = 8, .max_entries = 2};
 struct bpf_map_def SEC("maps") others = {.type = BPF_MAP_TYPE_HASH, .key_size = 2, .value_size = 16, .max_entries = 9};
 
+struct bpf_map_def SEC("maps") tables = {.type = BPF_MAP_TYPE_ARRAY_OF_MAPS, .max_entries = 2};
+
 struct ____btf_map_counts {
   __u32 key;
   __u64 value;
@@ -25,6 +27,12 @@ int count_old(struct xdp_md *ctx) {
   if (bpf_map_lookup_elem(&others, &port)) return XDP_DROP;
   if (value) *value += 1;
   return XDP_PASS;
+}
+
+SEC("xdp/tables")
+int use_tables(struct xdp_md *ctx) {
+  __u32 key = 0;
+  return bpf_map_lookup_elem(&tables, &key) ? XDP_DROP : XDP_TX;
 }
 
 char _license[] SEC("license") = "GPL";
