@@ -235,9 +235,14 @@ class Selector {
         const value = node.args[0]!;
         const dst = this.#copy(value, at);
         this.#registers.set(node, dst);
+        // What a verifier learns of the copy at each of the loop's exits must not split the value itself, which another
+        // loop may use again: a shift, even by nothing, parts the two.
+        const around = node.block.loop;
+        const older = around === undefined ? this.#graph.loops.length > 1 : !around.blocks.has(value.block);
+        if (older) this.#alui(dst, 'lsh', 0n, at);
         const bound = this.#bounds.of(value);
         if (bound === undefined || bound > BigInt(node.limit))
-          this.#side('gt', dst, -1, BigInt(node.limit), at);
+          this.#side(node.lo < 0n ? 'sgt' : 'gt', dst, -1, BigInt(node.limit), at);
         return;
       }
       case 'call':
