@@ -64,8 +64,12 @@ function lastWords(log: string): {
     .split('\n')
     .map((line) => line.trimEnd())
     .filter((line) => line !== '');
-  // The tail is statistics, whatever the outcome.
-  while (/^(processed \d+ insns|verification time|stack depth|max_states)/.test(lines.at(-1) ?? ''))
+  // The tail is statistics, whatever the outcome, and after a loop the states that were the same.
+  while (
+    /^(processed \d+ insns|verification time|stack depth|max_states|cur state:|old state:)/.test(
+      lines.at(-1) ?? '',
+    )
+  )
     lines.pop();
   const complaint = lines.at(-1) ?? '';
   const instruction = lines.findLast((line) => /^\d+: \(/.test(line));

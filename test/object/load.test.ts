@@ -11,6 +11,7 @@ import {
   unpin,
 } from '../../src/bpf/index.ts';
 import { type Btf, decodeBtf } from '../../src/btf/index.ts';
+import type { BarewireError } from '../../src/error.ts';
 import { u32 } from '../../src/layout/index.ts';
 import { readElf } from '../../src/object/index.ts';
 import { array } from '../../src/spec/index.ts';
@@ -415,8 +416,44 @@ for (const compiler of COMPILERS) {
           name,
         );
       }
+      // Programs that extend others load where the kernel has them, and otherwise it is said which kind it refuses.
+      using target = loadFile(compiled('globals', compiler));
+      const on = { program: program(target, 'read_globals'), function: 'read_globals' };
+      try {
+        using extending = foreign.load({ programs: ['replace'], targets: { replace: on } });
+        assert.equal(program(extending, 'replace').info().type, 'ext');
+      } catch (error) {
+        assert.equal((error as BarewireError).code, 'BW_PERMISSION');
+        assert.match((error as BarewireError).message, /the ext program 'replace'/);
+        assert.match((error as BarewireError).hint ?? '', /refuses programs that extend others/);
+      }
       const big = loadObject(objectOf('globals', compiler, '-mbig-endian'));
       assert.throws(() => big.load(), { code: 'BW_UNSUPPORTED', message: /big-endian/ });
+    });
+
+    it('that the verifier refuses is told its line and what helps', () => {
+      const object = loadObject(objectOf('complaints', compiler));
+      for (const [name, line, hint] of [
+        ['no_bounds', /\(long\)ctx->data/, /data_end right before the access/],
+        ['no_null_check', /return \*value/, /compare its result with NULL/],
+        ['no_index_check', /rx_queue_index & 15/, /index may lie outside of the value/],
+        ['no_range', /rx_queue_index\]/, /sees no bound/],
+        ['no_release', /./, /given back on every way out/],
+        ['no_end', /infinite loop detected|back-edge/, /no end that the verifier sees|too many ways/],
+        ['no_gpl', /bpf_trace_printk/, /GPL-compatible licence/],
+        ['no_pointer', /rx_queue_index/, /a pointer is a number/],
+      ] as const) {
+        assert.throws(
+          () => object.load({ programs: [name] }),
+          (error: BarewireError) => {
+            assert.equal(error.code, 'BW_VERIFIER', `${error}`);
+            assert.match(error.message, /@ complaints\.c:\d+/);
+            assert.match(error.message, line);
+            assert.match(error.hint ?? '', hint, `${name}: ${error.message}`);
+            return true;
+          },
+        );
+      }
     });
 
     it('for big-endian machines reads the same', () => {
