@@ -1,3 +1,4 @@
+import { BarewireError } from '../error.ts';
 import { type AttachedXdp, Netlink, type XdpMode } from '../netlink/index.ts';
 import { SystemError } from '../sys/index.ts';
 import { findNamespaces } from './namespaces.ts';
@@ -48,7 +49,9 @@ export function status(options: StatusOptions = {}): Status {
       }
     } catch (error) {
       // The one that was asked for has to work; of the others, some go meanwhile, some are not ours to enter.
-      if (asked || netns === undefined || !(error instanceof SystemError)) throw error;
+      if (asked || netns === undefined) throw error;
+      if (error instanceof BarewireError && error.code === 'BW_NO_NETNS') continue;
+      if (!(error instanceof SystemError)) throw error;
       if (error.code !== 'BW_NOT_FOUND') unseen.push({ netns, error });
     }
   }

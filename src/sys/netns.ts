@@ -30,16 +30,19 @@ export class Netns implements Disposable {
   /** By name, as `ip netns` lists it, or by a path such as `/proc/1234/ns/net`. */
   static open(nameOrPath: string): Netns {
     const path = nameOrPath.includes('/') ? nameOrPath : `${NETNS_DIRECTORY}/${nameOrPath}`;
+    let fd: Fd;
     try {
-      return new Netns(openPath(path, O_RDONLY, `the network namespace '${nameOrPath}'`));
+      fd = openPath(path, O_RDONLY, `the network namespace '${nameOrPath}'`);
     } catch (error) {
-      if (!(error instanceof SystemError) || error.errno !== Errno.ENOENT) throw error;
-      const known = Netns.names();
-      throw new BarewireError('BW_NO_NETNS', `there is no network namespace '${nameOrPath}'`, {
-        hint: known.length === 0 ? 'None has a name here.' : `There are: ${known.join(', ')}.`,
-        cause: error,
-      });
+      if (error instanceof SystemError && error.errno === Errno.ENOENT) throw noNamespace(nameOrPath, error);
+      throw error;
     }
+    // A name that is being removed is for a moment the plain file under the mount.
+    if (!isNamespace(fd)) {
+      fd.close();
+      throw noNamespace(nameOrPath, undefined);
+    }
+    return new Netns(fd);
   }
 
   /** Makes a namespace without a name: it ends with its last descriptor, process or mount. */
@@ -137,6 +140,23 @@ export function withNetns<T>(netns: Netns | string | undefined, task: () => T): 
   if (netns instanceof Netns) return netns.run(task);
   using opened = Netns.open(netns);
   return opened.run(task);
+}
+
+function noNamespace(nameOrPath: string, cause: unknown): BarewireError {
+  const known = Netns.names().filter((name) => name !== nameOrPath);
+  return new BarewireError('BW_NO_NETNS', `there is no network namespace '${nameOrPath}'`, {
+    hint: known.length === 0 ? 'None has a name here.' : `There are: ${known.join(', ')}.`,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** `NSFS_MAGIC` and `PROC_SUPER_MAGIC` (`linux/magic.h`): what the links of /proc lead to, and what they lay in before 3.19. */
+const NAMESPACE_FILE_SYSTEMS: readonly number[] = [0x6e73_6673, 0x9fa0];
+
+function isNamespace(fd: Fd): boolean {
+  const statfs = new Uint8Array(120);
+  if (syscall('statfs', cString(`/proc/thread-self/fd/${fd.number}`), statfs) < 0) return true;
+  return NAMESPACE_FILE_SYSTEMS.includes(new DataView(statfs.buffer).getUint32(0, true));
 }
 
 function inNewNamespace<T>(task: () => T): T {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readlinkSync } from 'node:fs';
+import { readlinkSync, writeFileSync } from 'node:fs';
 import { after, it } from 'node:test';
 import { BarewireError } from '../../src/error.ts';
 import {
@@ -14,6 +14,7 @@ import {
   Fd,
   kernelVersion,
   leaksSince,
+  NETNS_DIRECTORY,
   Netns,
   O_RDONLY,
   openPath,
@@ -167,6 +168,10 @@ it('makes named namespaces that ip netns knows', () => {
     () => Netns.open(name),
     (error: unknown) => error instanceof BarewireError && error.code === 'BW_NO_NETNS',
   );
+  // What is left for a moment while a name is removed: a file without a mount.
+  writeFileSync(`${NETNS_DIRECTORY}/${name}`, '');
+  assert.throws(() => Netns.open(name), { code: 'BW_NO_NETNS' });
+  assert.equal(Netns.remove(name), true);
   for (const bad of ['', '..', 'a/b', 'a b']) assert.throws(() => Netns.create(bad), { code: 'BW_ARGUMENT' });
 });
 
