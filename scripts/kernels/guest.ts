@@ -42,8 +42,9 @@ export class GuestError extends Error {
   readonly console: string;
 
   constructor(message: string, output: string, console: string) {
-    const lines = console.trimEnd().split('\n').slice(-15).join('\n');
-    super(`${message}${lines === '' ? '' : `; the kernel's last words:\n${lines}`}`);
+    const [panic] = /Kernel panic.*/.exec(console) ?? [];
+    const last = panic ?? console.trimEnd().split('\n').slice(-15).join('\n');
+    super(`${message}${last === '' ? '' : `; the kernel's last words: ${last}`}`);
     this.output = output;
     this.console = console;
   }

@@ -26,12 +26,15 @@ const TOOLS: Readonly<Record<string, string>> = {
   setpriv: 'util-linux',
 };
 
+/** What they read. */
+const TOOL_DATA: Readonly<Record<string, string>> = { '/etc/protocols': 'netbase' };
+
 /** Node packages that the tests import. */
 const NODE_MODULES = ['acorn', 'fast-check', 'pure-rand'];
 
 /** Node, the built project with its tests, and the tools that they run. */
 export function projectFiles(): ArchiveEntry[] {
-  install(...Object.values(TOOLS));
+  install(...Object.values(TOOLS), ...Object.values(TOOL_DATA));
   const tools = Object.keys(TOOLS).map((name) => execFileSync('which', [name], { encoding: 'utf8' }).trim());
   const kept = (path: string): boolean => !/\.d\.ts(\.map)?$|\.tsbuildinfo$/.test(path);
   return [
@@ -40,5 +43,6 @@ export function projectFiles(): ArchiveEntry[] {
       (folder) => [...tree(`${ROOT}${folder}`, `${GUEST_ROOT}/${folder}`, kept)],
     ),
     ...['package.json', 'README.md'].map((name) => copy(`${ROOT}${name}`, `${GUEST_ROOT}/${name}`)),
+    ...Object.keys(TOOL_DATA).map((path) => copy(path)),
   ];
 }

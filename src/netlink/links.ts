@@ -52,6 +52,7 @@ const CONFIG: Readonly<Record<LinkSpec['kind'], string>> = {
 };
 
 const BRIDGE_VLAN_HINT = 'VLANs on a bridge take a kernel built with CONFIG_BRIDGE_VLAN_FILTERING.';
+const RENAME_HINT = 'Before Linux 6.2 only a link that is down takes another name: take it down first.';
 
 /** The interfaces of one network namespace. */
 export class Links {
@@ -134,13 +135,16 @@ export class Links {
    */
   set(ref: LinkRef, changes: LinkChanges): void {
     using resolver = this.#resolver();
-    const hint = changes.bridge !== undefined && wantsVlans(changes.bridge) ? BRIDGE_VLAN_HINT : undefined;
+    const hints: Partial<Record<number, string>> = {};
+    if (changes.bridge !== undefined && wantsVlans(changes.bridge))
+      hints[Errno.EOPNOTSUPP] = BRIDGE_VLAN_HINT;
+    if (changes.name !== undefined) hints[Errno.EBUSY] = RENAME_HINT;
     this.#change(
       RTM.NEWLINK,
       ref,
       `change the link '${ref}'`,
       (index) => encodeLinkChanges(index, changes, resolver),
-      (errno) => (errno === Errno.EOPNOTSUPP ? hint : undefined),
+      (errno) => hints[errno],
     );
   }
 

@@ -260,3 +260,20 @@ export function everyInstruction(fields: Fields): Instruction[] {
     ...specialInstructions(fields),
   ];
 }
+
+/**
+ * The kernel that brought an instruction to x64: 6.6 the fourth version of the instruction set, 6.9 `may_goto`, 6.15
+ * loads that acquire and stores that release; all others are older than XDP links.
+ */
+export function sinceKernel({ opcode, offset, imm }: Instruction): string {
+  const kind = opcode & 7;
+  const operation = opcode & 0xf0;
+  if (opcode === 0xe5) return '6.9';
+  if (opcode === 0x06 || opcode === 0xd7) return '6.6';
+  if (kind === 1 && (opcode & 0xe0) === 0x80) return '6.6';
+  if (kind === 3 && (opcode & 0xe0) === 0xc0 && (imm === 0x100 || imm === 0x110)) return '6.15';
+  const isDivision = operation === 0x30 || operation === 0x90;
+  const isMove = operation === 0xb0;
+  if ((kind === 4 || kind === 7) && (isDivision || isMove) && offset !== 0) return '6.6';
+  return '5.12';
+}

@@ -44,10 +44,20 @@ import {
   toBe,
   toLe,
 } from '../../src/asm/index.ts';
-import { type Loaded, load } from '../../src/bpf/index.ts';
+import { type Loaded, load, VerifierError } from '../../src/bpf/index.ts';
 import type { ProgramSpec } from '../../src/spec/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
-import { ALU32, ALU64, ATOMICS, BRANCHES32, BRANCHES64, SIGNED_WIDTHS, WIDTHS } from './catalogue.ts';
+import { kernelSince } from '../kernel-since.ts';
+import {
+  ALU32,
+  ALU64,
+  ATOMICS,
+  BRANCHES32,
+  BRANCHES64,
+  SIGNED_WIDTHS,
+  sinceKernel,
+  WIDTHS,
+} from './catalogue.ts';
 import { arithmetic, atomically, reversed, s, taken, u } from './model.ts';
 
 /**
@@ -190,9 +200,10 @@ const operand = fc.oneof(
 
 /** Every pair of boundary values, and random ones, through every case. */
 function checkAll(cases: readonly Case[], pairs: 'all' | 'some' = 'all'): void {
-  assert.ok(cases.length > 0);
-  for (let at = 0; at < cases.length; at += CASES_PER_PROGRAM) {
-    using bench = new Bench(cases.slice(at, at + CASES_PER_PROGRAM));
+  const known = cases.filter(isTaken);
+  assert.ok(known.length > 0);
+  for (let at = 0; at < known.length; at += CASES_PER_PROGRAM) {
+    using bench = new Bench(known.slice(at, at + CASES_PER_PROGRAM));
     for (const [i, a] of BOUNDARIES.entries()) {
       for (const [j, b] of BOUNDARIES.entries()) {
         if (pairs === 'some' && (i + j) % 8 !== 0) continue;
@@ -205,6 +216,19 @@ function checkAll(cases: readonly Case[], pairs: 'all' | 'some' = 'all'): void {
       }),
       { numRuns: pairs === 'all' ? 1000 : 200 },
     );
+  }
+}
+
+/** Older kernels may lack instructions, or have them from a newer one: what they take, they must do right. */
+function isTaken(one: Case): boolean {
+  const { instructions } = specOf(program([one], RESULTS));
+  if (instructions.every((instruction) => kernelSince(sinceKernel(instruction)))) return true;
+  try {
+    new Bench([one])[Symbol.dispose]();
+    return true;
+  } catch (error) {
+    if (error instanceof VerifierError) return false;
+    throw error;
   }
 }
 

@@ -9,6 +9,7 @@ import {
   type PlainSpec,
 } from '../../src/netlink/index.ts';
 import { Netns, requireNoLeaks, takeStock } from '../../src/sys/index.ts';
+import { kernelSince } from '../kernel-since.ts';
 import { Bed } from './bed.ts';
 
 /** The parts of `ip -json -details -statistics link` that are compared. */
@@ -272,6 +273,19 @@ describe('changing links', () => {
     links.set('bwnew', { promiscuous: false, alias: null, up: false });
     const later = links.get('bwnew');
     assert.deepEqual([later.promiscuity, later.alias, later.up, later.mtu], [0, undefined, false, 1280]);
+  });
+
+  it('renames a link that is up, or says that it must be down', () => {
+    using bed = new Bed();
+    bed.veth('bw0', 'bw1');
+    const rename = (): void => bed.net.links.set('bw0', { name: 'bwnew' });
+    if (!kernelSince('6.2')) {
+      assert.throws(rename, { code: 'BW_BUSY', hint: /take it down/ });
+      bed.net.links.set('bw0', { up: false });
+    }
+    rename();
+    assert.equal(bed.net.links.find('bw0'), undefined);
+    assert.equal(bed.net.links.get('bwnew').kind, 'veth');
   });
 
   it('puts a port into a bridge and takes it out', () => {
