@@ -15,7 +15,6 @@ export { type LiveMap, type LiveMaps, type Loaded, type LoadOptions, load } from
 export { BpfMap, type MapOf } from './map.ts';
 export type { HasFd, ReadValue, WriteValue } from './map-value.ts';
 export {
-  type LiveVariable,
   type LoadableObject,
   type LoadedObject,
   type LoadObjectOptions,
@@ -23,6 +22,7 @@ export {
   loadObjectSpec,
 } from './object.ts';
 export { type MapTypes, ObjectMap } from './object-map.ts';
+export type { LiveVariable } from './object-variable.ts';
 export { explainPermission, NEEDED_CAPABILITIES } from './permission.ts';
 export { BPFFS, ensureBpffs, isOnBpffs, unpin } from './pin.ts';
 export { bpffsMounts, type Pin, pins } from './pins.ts';

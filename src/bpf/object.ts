@@ -1,4 +1,4 @@
-import { type BtfValue, FUNC_INFO_SIZE, LINE_INFO_SIZE } from '../btf/index.ts';
+import { FUNC_INFO_SIZE, LINE_INFO_SIZE } from '../btf/index.ts';
 import { ArgumentError, BarewireError } from '../error.ts';
 import { nearest } from '../nearest.ts';
 import {
@@ -8,11 +8,10 @@ import {
   type ObjectMapSpec,
   type ObjectProgram,
   type ObjectSpec,
-  type ObjectVariable,
   readObject,
   relocateCore,
 } from '../object/index.ts';
-import { Arena, cString, Errno, Fd, PAGE_SIZE, PROT_READ, PROT_WRITE, possibleCpus } from '../sys/index.ts';
+import { cString, Errno, Fd, PAGE_SIZE, possibleCpus } from '../sys/index.ts';
 import { Attribute, bpfError } from './attribute.ts';
 import { loadBtf } from './btf-object.ts';
 import { mapInfo, programInfo } from './info.ts';
@@ -20,6 +19,7 @@ import { allKernelTypes, kernelTypes, typesById } from './kernel-types.ts';
 import type { HasFd } from './map-value.ts';
 import { configurationBytes, fillExterns, ModuleBtfs } from './object-externs.ts';
 import { ObjectMap } from './object-map.ts';
+import { type LiveVariable, liveVariable, SectionMemory } from './object-variable.ts';
 import { BPFFS, ensureBpffs, openPinned } from './pin.ts';
 import { loadWithLog, Program, tryLoad } from './program.ts';
 import { Command, MAP_TYPE_NAMES } from './uapi.ts';
@@ -50,15 +50,6 @@ export interface LoadedObject extends Disposable {
   readonly maps: Readonly<Record<string, ObjectMap>>;
   readonly variables: Readonly<Record<string, LiveVariable>>;
   close(): void;
-}
-
-/** A global variable of a loaded object: reading and writing it goes to the kernel's memory, and to nothing beside it. */
-export interface LiveVariable {
-  readonly name: string;
-  /** Whether it can only be read: constants are frozen when they are loaded. */
-  readonly constant: boolean;
-  /** @throws BarewireError `BW_CONSTANT` when a constant is set. */
-  value: BtfValue;
 }
 
 /**
@@ -565,56 +556,4 @@ function lineAt(spec: ObjectSpec, linked: LinkedProgram, slot: number): string |
 
 function unsupported(what: string, hint?: string): BarewireError {
   return new BarewireError('BW_UNSUPPORTED', `not supported: ${what}`, hint === undefined ? {} : { hint });
-}
-
-/** The memory of a data section: mapped when it can change, read once when it cannot. */
-class SectionMemory {
-  readonly #map: ObjectMap;
-  readonly #constant: boolean;
-  #arena: Arena | undefined;
-  #view: DataView | undefined;
-
-  constructor(map: ObjectMap, constant: boolean) {
-    this.#map = map;
-    this.#constant = constant;
-  }
-
-  view(): DataView {
-    if (this.#view !== undefined) return this.#view;
-    const { valueSize, fd } = this.#map;
-    if (this.#constant) {
-      const bytes = this.#map.getBytes(new Uint8Array(4)) ?? new Uint8Array(valueSize);
-      this.#view = new DataView(bytes.buffer);
-      return this.#view;
-    }
-    const size = Math.ceil(valueSize / PAGE_SIZE) * PAGE_SIZE;
-    this.#arena = new Arena(size);
-    this.#arena.map(fd, 0, size, PROT_READ | PROT_WRITE, 0);
-    this.#view = new DataView(this.#arena.buffer, 0, valueSize);
-    return this.#view;
-  }
-
-  close(): void {
-    this.#arena?.close();
-    this.#view = undefined;
-  }
-}
-
-function liveVariable(variable: ObjectVariable, memory: SectionMemory): LiveVariable {
-  const { name, offset, constant } = variable;
-  return {
-    name,
-    constant,
-    get value() {
-      return variable.decode(memory.view(), offset);
-    },
-    set value(value) {
-      if (constant) {
-        throw new BarewireError('BW_CONSTANT', `the variable '${name}' is constant once it is loaded`, {
-          hint: 'Set it in the spec, before load().',
-        });
-      }
-      variable.encode(memory.view(), offset, value);
-    },
-  };
 }

@@ -7,6 +7,7 @@ import {
   formatDeclaration,
 } from '../btf/index.ts';
 import { BarewireError, CodecError } from '../error.ts';
+import { essential, fieldsAgree, kindsAgree, typeAt, typesAgree, typesMatch } from './core-types.ts';
 
 /**
  * CO-RE ("compile once, run everywhere"): places in a program that depend on how the running kernel lays out its types.
@@ -151,19 +152,6 @@ class Resolver {
   }
 }
 
-/** The name without the flavour that a compiler was given to keep versions apart: `task_struct___old`. */
-function essential(name: string): string {
-  const at = name.indexOf('___');
-  return at > 0 ? name.slice(0, at) : name;
-}
-
-const isEnum = (kind: string): boolean => kind === 'enum' || kind === 'enum64';
-const isComposite = (kind: string): boolean => kind === 'struct' || kind === 'union';
-
-function kindsAgree(a: string, b: string): boolean {
-  return a === b || (isEnum(a) && isEnum(b));
-}
-
 const isTypeKind = (kind: CoreRelocationKind): boolean => kind.startsWith('type_');
 const isEnumKind = (kind: CoreRelocationKind): boolean => kind.startsWith('enumval_');
 
@@ -282,132 +270,6 @@ function findMember(
 function memberOf(btf: Btf, step: Step): BtfMember | undefined {
   const container = typeAt(btf, step.type);
   return container !== undefined && 'members' in container ? container.members[step.index] : undefined;
-}
-
-/** Whether a field of one type can be read as the other: same kind, whatever its size. */
-function fieldsAgree(a: Btf, aId: number, b: Btf, bId: number, depth: number): boolean {
-  const left = typeAt(a, a.resolve(aId));
-  const right = typeAt(b, b.resolve(bId));
-  if (left === undefined || right === undefined) return left === right;
-  if (isComposite(left.kind) && isComposite(right.kind)) return true;
-  if (!kindsAgree(left.kind, right.kind) || depth === 0) return false;
-  switch (left.kind) {
-    case 'ptr':
-    case 'float':
-      return true;
-    case 'fwd':
-    case 'enum':
-    case 'enum64': {
-      const [one, other] = [essential(left.name), 'name' in right ? essential(right.name) : ''];
-      return one === '' || other === '' || one === other;
-    }
-    case 'int':
-      return left.bitOffset === 0 && right.kind === 'int' && right.bitOffset === 0;
-    case 'array':
-      return right.kind === 'array' && fieldsAgree(a, left.type, b, right.type, depth - 1);
-    default:
-      return false;
-  }
-}
-
-/** Whether two types are the same kind of thing, as existence and size want it; members do not count. */
-function typesAgree(a: Btf, aId: number, b: Btf, bId: number, depth: number): boolean {
-  const left = typeAt(a, a.resolve(aId));
-  const right = typeAt(b, b.resolve(bId));
-  if (left === undefined || right === undefined) return left === right;
-  if (!kindsAgree(left.kind, right.kind) || depth === 0) return false;
-  switch (left.kind) {
-    case 'struct':
-    case 'union':
-    case 'enum':
-    case 'enum64':
-    case 'fwd':
-      return true;
-    case 'int':
-      return left.bitOffset === 0 && right.kind === 'int' && right.bitOffset === 0;
-    case 'ptr':
-      return right.kind === 'ptr' && typesAgree(a, left.type, b, right.type, depth - 1);
-    case 'array':
-      return right.kind === 'array' && typesAgree(a, left.type, b, right.type, depth - 1);
-    case 'func_proto':
-      return (
-        right.kind === 'func_proto' &&
-        left.parameters.length === right.parameters.length &&
-        left.parameters.every((parameter, i) =>
-          typesAgree(a, parameter.type, b, right.parameters[i]?.type ?? 0, depth - 1),
-        ) &&
-        typesAgree(a, left.type, b, right.type, depth - 1)
-      );
-    default:
-      return false;
-  }
-}
-
-/** Whether the kernel's type has everything that the object's has (`bpf_core_type_matches`). */
-function typesMatch(
-  a: Btf,
-  aId: number,
-  b: Btf,
-  bId: number,
-  behindPointer: boolean,
-  depth: number,
-): boolean {
-  const left = typeAt(a, a.resolve(aId));
-  const right = typeAt(b, b.resolve(bId));
-  if (left === undefined || right === undefined) return left === right;
-  if (depth === 0 || essential(nameOf(left)) !== essential(nameOf(right))) return false;
-  switch (left.kind) {
-    case 'fwd':
-      return right.kind === 'fwd' ? left.of === right.of : right.kind === left.of;
-    case 'enum':
-    case 'enum64':
-      return (
-        'values' in right &&
-        left.values.every(({ name }) =>
-          right.values.some((other) => essential(other.name) === essential(name)),
-        )
-      );
-    case 'struct':
-    case 'union': {
-      if (behindPointer) return right.kind === left.kind || (right.kind === 'fwd' && right.of === left.kind);
-      if (right.kind !== left.kind) return false;
-      return left.members.every((member) =>
-        right.members.some(
-          (other) =>
-            other.name === member.name && typesMatch(a, member.type, b, other.type, false, depth - 1),
-        ),
-      );
-    }
-    case 'int':
-      return (
-        right.kind === 'int' &&
-        left.size === right.size &&
-        (left.encoding === 'signed') === (right.encoding === 'signed')
-      );
-    case 'ptr':
-      return right.kind === 'ptr' && typesMatch(a, left.type, b, right.type, true, depth - 1);
-    case 'array':
-      return (
-        right.kind === 'array' &&
-        left.length === right.length &&
-        typesMatch(a, left.type, b, right.type, behindPointer, depth - 1)
-      );
-    case 'func_proto':
-      return (
-        right.kind === 'func_proto' &&
-        left.parameters.length === right.parameters.length &&
-        left.parameters.every((parameter, i) =>
-          typesMatch(a, parameter.type, b, right.parameters[i]?.type ?? 0, false, depth - 1),
-        ) &&
-        typesMatch(a, left.type, b, right.type, false, depth - 1)
-      );
-    default:
-      return false;
-  }
-}
-
-function nameOf(type: BtfType): string {
-  return 'name' in type ? type.name : '';
 }
 
 /** The value of a relocation for a kernel that has it. */
@@ -612,10 +474,6 @@ function describe(btf: Btf, { type, access, kind }: Relocation): string {
   } catch {
     return `the access '${access}' of '${name}'`;
   }
-}
-
-function typeAt(btf: Btf, id: number): BtfType | undefined {
-  return id === 0 ? undefined : btf.type(id);
 }
 
 function sizeOf(btf: Btf, id: number): number {
