@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { program } from '../../src/compiler/index.ts';
+import { compile, program } from '../../src/compiler/index.ts';
 import { agree } from './agree.ts';
 
 describe('loops up to a limit that is no constant', () => {
@@ -51,5 +51,15 @@ describe('loops up to a limit that is no constant', () => {
         Uint8Array.from([first, ...Array.from({ length: 159 }, (_, i) => (i * 37 + first) & 0xff)]),
       ),
     );
+  });
+
+  it('are refused where all of them together are more than a verifier keeps in mind', () => {
+    const rows = program('rows', {}, (_, pkt) => {
+      let sum = 0;
+      for (let i = 0; i < 3000; i++) if (pkt.u8(i & 63) > 3) sum += 1;
+      for (let i = 0; i < 3000; i++) if (pkt.u8(i & 63) > 5) sum += 1;
+      return sum > 9 ? 'drop' : 'pass';
+    });
+    assert.throws(() => compile(rows), /the loops up to here may meet .* more than a verifier keeps in mind/);
   });
 });

@@ -70,6 +70,16 @@ export function checkLength(graph: Graph): void {
       );
     }
   }
+  // Loops one after the other: what is kept of the first is still kept in the last.
+  const all = longestWay(graph, undefined, totals);
+  const last = graph.loops.at(-1);
+  if (last !== undefined && all.pending > MOST_PENDING) {
+    throw new Fault(
+      last.at,
+      `the loops up to here may meet ${all.pending} conditions and bounds checks, more than a verifier keeps in mind (${MOST_PENDING})`,
+      'Bound what they run over, or return before the last of them.',
+    );
+  }
 }
 
 /** What a verifier meets on a way through code. */
@@ -80,17 +90,17 @@ interface Way {
   readonly steps: bigint;
 }
 
-/** The longest way through one iteration, inner loops run to their ends. */
-function longestWay(graph: Graph, loop: Loop, inner: ReadonlyMap<Loop, Way>): Way {
+/** The longest way through one iteration, or through the whole function, inner loops run to their ends. */
+function longestWay(graph: Graph, loop: Loop | undefined, inner: ReadonlyMap<Loop, Way>): Way {
   const ways = new Map<Block, Way>();
   let longest: Way = { pending: 0n, steps: 0n };
   for (const block of graph.order) {
-    if (!loop.blocks.has(block)) continue;
+    if (loop !== undefined && !loop.blocks.has(block)) continue;
     let pending = 0n;
     let steps = 0n;
     for (const from of block.preds) {
       const way = ways.get(from);
-      if (way === undefined || block === loop.header) continue;
+      if (way === undefined || block === loop?.header) continue;
       if (way.pending > pending) pending = way.pending;
       if (way.steps > steps) steps = way.steps;
     }
@@ -104,7 +114,7 @@ function longestWay(graph: Graph, loop: Loop, inner: ReadonlyMap<Loop, Way>): Wa
       for (const node of block.nodes) if (UNDECIDED.has(node.op)) pending += 1n;
       steps += BigInt(block.nodes.length + block.phis.length);
       const { term } = block;
-      if (term.kind === 'branch' && !isCounting(term.cond, loop)) pending += 1n;
+      if (term.kind === 'branch' && (loop === undefined || !isCounting(term.cond, loop))) pending += 1n;
     }
     const way = { pending, steps };
     ways.set(block, way);
