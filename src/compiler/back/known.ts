@@ -45,6 +45,8 @@ export class VerifierBounds {
         const y = this.of(b!);
         if (x === undefined || y === undefined) return undefined;
         if (node.op === 'add') return x + y;
+        // Of any other operation with a register it forgets the result.
+        if (a!.op !== 'const' && b!.op !== 'const') return undefined;
         if (node.op === 'mul') return x * y;
         return (1n << BigInt(max(x, y).toString(2).length)) - 1n;
       }
