@@ -14,7 +14,7 @@ if (mode !== 'driver' && mode !== 'generic' && mode !== 'packet') {
   stderr.write('see the head of xsk-yardstick.c for the arguments\n');
   exit(2);
 }
-const WARM_UP = 500;
+const WARM_UP = 1000;
 const batch = Number(batchText);
 const packet = new Uint8Array(64);
 packet.set([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5]);

@@ -200,9 +200,9 @@ class Field {
     const subject = this.#start(who, [scenario, 'eth0', String(SECONDS), '64', wait, mode]);
     const output = outputOf(subject);
     await ready(subject);
-    const generator = scenario === 'txpush' ? undefined : this.#generate('flood', SECONDS + 0.9, burst);
-    // The subject's own warm-up is half a second; the window lies within its measured second.
-    await sleep(600);
+    const generator = scenario === 'txpush' ? undefined : this.#generate('flood', SECONDS + 2, burst);
+    // The subject's own warm-up is a second; the window lies within its measured second.
+    await sleep(1100);
     const before = { at: performance.now(), count: counted(), cpus: cpuTimes() };
     await sleep(SECONDS * 1000 - 200);
     const after = { at: performance.now(), count: counted(), cpus: cpuTimes() };
@@ -228,7 +228,7 @@ class Field {
     const subject = this.#start(who, ['latency', 'eth0', '1', '64', wait, 'driver']);
     const output = outputOf(subject);
     await ready(subject);
-    const generator = this.#generate('clock', 1.8, 2000);
+    const generator = this.#generate('clock', 2.3, 2000);
     const report = JSON.parse((await output).split('\n').at(-2) ?? '') as Report;
     await outputOf(generator);
     return report;

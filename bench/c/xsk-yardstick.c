@@ -4,7 +4,7 @@
  *
  *   xsk-yardstick rxdrop|txpush|l2fwd|latency IFNAME SECONDS BATCH spin|nap|poll driver|generic
  *
- * Prints "ready" once it works, and one JSON line at the end: packets of the last SECONDS, after a warm-up of half a
+ * Prints "ready" once it works, and one JSON line at the end: packets of the last SECONDS, after a warm-up of one
  * second, and its own CPU time in them; of `latency` the time from the sender's clock in each packet until here, in
  * microseconds. Build: cc -O2 -o xsk-yardstick xsk-yardstick.c
  */
@@ -263,7 +263,7 @@ int main(int argc, char **argv) {
   struct timespec nap = {0, 100000};
   struct pollfd readable = {fd, POLLIN, 0};
   unsigned long long packets = 0, idle = 0, turns = 0;
-  double start = now(CLOCK_MONOTONIC) + 0.5, cpu = -1, end = start;
+  double start = now(CLOCK_MONOTONIC) + 1, cpu = -1, end = start;
   for (;;) {
     unsigned count = scenario == 't' ? txpush(batch) : scenario == 'l' && argv[1][1] == '2' ? l2fwd(batch)
                                                                                           : rxdrop(batch, scenario == 'l');

@@ -1,4 +1,5 @@
 import { Owner } from './ownership.ts';
+import { COMPLETE_AT } from './queue-rings.ts';
 import type { Receiver } from './receiver.ts';
 import { lengthRefused, type Sender } from './sender.ts';
 import { DescriptorOption } from './uapi.ts';
@@ -15,27 +16,20 @@ export class Forwarder {
   readonly #baseMask: number;
   /** The packet that ended the last batch, and goes on in the next, is being dropped. */
   #dropping = false;
-  /** Something to do with what is read only to be in the cache, or the compiler would leave the reading out. */
-  #touched = 0;
 
   constructor(receiver: Receiver) {
     this.#receiver = receiver;
     this.#baseMask = receiver.umem.baseMask;
   }
 
-  /** The last batch's bytes that were fetched beforehand, all in one; means nothing. */
-  get touched(): number {
-    return this.#touched;
-  }
-
   /** Sends on up to `limit` packets, as far as the TX ring has room; how many were looked at. */
   forward(rewrite: Rewrite, to: Sender, limit: number): number {
     const { ring, queue } = this.#receiver;
-    if (to.queue.sending > 0) to.queue.complete();
     const waiting = ring.available(limit) | 0;
+    if (waiting === 0 || to.queue.sending >= COMPLETE_AT) to.queue.complete();
     const count = waiting === 0 ? 0 : to.ring.room(waiting) | 0;
     if (count === 0) {
-      if (waiting === 0) queue.tend();
+      if (waiting === 0) queue.tend(0);
       if (to.ring.pending() > 0) to.flush();
       return 0;
     }
@@ -45,7 +39,7 @@ export class Forwarder {
     } finally {
       queue.busy = false;
       to.flush();
-      queue.tend();
+      queue.tend(queue.slack);
     }
     return count;
   }
@@ -68,12 +62,11 @@ export class Forwarder {
     const outNext = out.next | 0;
     if (ledger !== undefined) receiver.check(count);
     // Packets lie in another core's cache. In so short a loop the processor fetches many at once, in the long one below
-    // it would wait for each.
-    let touched = 0;
+    // it would wait for each; and what is written here, if only as it was, is ours to write there.
     for (let i = 0; i < count; i = (i + 1) | 0) {
-      touched |= bytes[words[(first + (((next + i) & mask) << 2)) | 0]!]!;
+      const low = words[(first + (((next + i) & mask) << 2)) | 0]!;
+      bytes[low] = bytes[low]!;
     }
-    this.#touched = touched;
     let octetsIn = 0;
     let octetsOut = 0;
     let sent = 0;

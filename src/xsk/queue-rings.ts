@@ -3,6 +3,9 @@ import { ConsumerRing, ProducerRing, type RingPlace } from './ring.ts';
 import type { Umem } from './umem.ts';
 import type { Wakeup } from './wakeup.ts';
 
+/** So many frames on their way are worth looking whether they have left: each look costs two cores a cache line. */
+export const COMPLETE_AT = 256;
+
 /** Sees a frame that was sent before it goes to the pool. */
 export type CompletionVisit = (bytes: Uint8Array, address: number) => void;
 
@@ -22,6 +25,8 @@ export class QueueRings {
   sending: number;
   /** While received packets are being looked at, whose frames go back to the fill ring as that goes on. */
   busy = false;
+  /** What may be missing in the fill ring while packets come, to fill it less often: an eighth. */
+  readonly slack: number;
   readonly #wakeup: Wakeup;
   readonly #baseMask: number;
 
@@ -37,6 +42,7 @@ export class QueueRings {
     this.completionRing = new ConsumerRing(words, places.completion);
     this.#wakeup = wakeup;
     this.target = held.target;
+    this.slack = held.target >> 3;
     this.filled = held.filled;
     this.sending = held.sending;
     this.#baseMask = umem.baseMask;
@@ -69,9 +75,13 @@ export class QueueRings {
     return count;
   }
 
-  /** Tops the fill ring up, and has the driver look where it waits to be told. */
-  tend(): void {
-    if (this.filled < this.target) this.fill();
+  /**
+   * Tops the fill ring up, and has the driver look where it waits to be told.
+   *
+   * @param slack So many frames may be missing for now.
+   */
+  tend(slack: number): void {
+    if (this.filled < this.target - slack) this.fill();
     if (this.#wakeup.busyPolled || this.fillRing.needsWakeup()) this.#wakeup.receive();
   }
 

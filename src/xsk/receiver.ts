@@ -45,7 +45,7 @@ export class Receiver {
   receive(visit: Visit, limit: number): number {
     const count = this.ring.available(limit) | 0;
     if (count === 0) {
-      this.queue.tend();
+      this.queue.tend(0);
       return 0;
     }
     this.enter();
@@ -53,7 +53,7 @@ export class Receiver {
       this.#show(visit, count);
     } finally {
       this.queue.busy = false;
-      this.queue.tend();
+      this.queue.tend(this.queue.slack);
     }
     return count;
   }
@@ -63,7 +63,7 @@ export class Receiver {
     const { ring, queue } = this;
     const count = ring.available(batch.capacity) | 0;
     if (count === 0) {
-      queue.tend();
+      queue.tend(0);
       return 0;
     }
     if (batch.socket.umem !== this.umem) throw new ArgumentError('the batch is of another socket');
@@ -88,7 +88,7 @@ export class Receiver {
     batch.count = count;
     queue.filled -= count;
     this.count(count, octets);
-    queue.tend();
+    queue.tend(queue.slack);
     return count;
   }
 

@@ -1,6 +1,6 @@
 import { ArgumentError } from '../error.ts';
 import { Owner } from './ownership.ts';
-import type { QueueRings } from './queue-rings.ts';
+import { COMPLETE_AT, type QueueRings } from './queue-rings.ts';
 import { ProducerRing, type RingPlace } from './ring.ts';
 import type { Umem } from './umem.ts';
 import type { Wakeup } from './wakeup.ts';
@@ -42,9 +42,9 @@ export class Sender {
 
   /** Builds up to `count` packets in frames of the pool, and sends them; how many indices were dealt with. */
   send(count: number, build: Build): number {
-    if (this.queue.sending > 0) this.queue.complete();
     const { ring } = this;
     const { pool, ledger, bytes, unaligned } = this.umem;
+    if (this.queue.sending >= COMPLETE_AT || pool.available < count) this.queue.complete();
     const { words } = ring;
     const txStart = this.umem.txStart | 0;
     const txRoom = this.umem.txRoom | 0;
