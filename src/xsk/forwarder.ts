@@ -1,5 +1,4 @@
 import { Owner } from './ownership.ts';
-import { COMPLETE_AT } from './queue-rings.ts';
 import type { Receiver } from './receiver.ts';
 import { lengthRefused, type Sender } from './sender.ts';
 import { DescriptorOption } from './uapi.ts';
@@ -26,7 +25,7 @@ export class Forwarder {
   forward(rewrite: Rewrite, to: Sender, limit: number): number {
     const { ring, queue } = this.#receiver;
     const waiting = ring.available(limit) | 0;
-    if (waiting === 0 || to.queue.sending >= COMPLETE_AT) to.queue.complete();
+    if (waiting === 0 || to.queue.sending >= to.queue.completeAt) to.queue.complete();
     const count = waiting === 0 ? 0 : to.ring.room(waiting) | 0;
     if (count === 0) {
       if (waiting === 0) queue.tend(0);

@@ -4,7 +4,7 @@ import type { Umem } from './umem.ts';
 import type { Wakeup } from './wakeup.ts';
 
 /** So many frames on their way are worth looking whether they have left: each look costs two cores a cache line. */
-export const COMPLETE_AT = 256;
+const COMPLETE_AT = 256;
 
 /** Sees a frame that was sent before it goes to the pool. */
 export type CompletionVisit = (bytes: Uint8Array, address: number) => void;
@@ -27,6 +27,8 @@ export class QueueRings {
   busy = false;
   /** What may be missing in the fill ring while packets come, to fill it less often: an eighth. */
   readonly slack: number;
+  /** From so many frames on their way on it is worth looking; few enough for small rings and memories. */
+  readonly completeAt: number;
   readonly #wakeup: Wakeup;
   readonly #baseMask: number;
 
@@ -43,6 +45,7 @@ export class QueueRings {
     this.#wakeup = wakeup;
     this.target = held.target;
     this.slack = held.target >> 3;
+    this.completeAt = Math.min(COMPLETE_AT, this.completionRing.size >> 1, umem.frames >> 3);
     this.filled = held.filled;
     this.sending = held.sending;
     this.#baseMask = umem.baseMask;

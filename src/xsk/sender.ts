@@ -1,6 +1,6 @@
 import { ArgumentError } from '../error.ts';
 import { Owner } from './ownership.ts';
-import { COMPLETE_AT, type QueueRings } from './queue-rings.ts';
+import type { QueueRings } from './queue-rings.ts';
 import { ProducerRing, type RingPlace } from './ring.ts';
 import type { Umem } from './umem.ts';
 import type { Wakeup } from './wakeup.ts';
@@ -44,7 +44,7 @@ export class Sender {
   send(count: number, build: Build): number {
     const { ring } = this;
     const { pool, ledger, bytes, unaligned } = this.umem;
-    if (this.queue.sending >= COMPLETE_AT || pool.available < count) this.queue.complete();
+    if (this.queue.sending >= this.queue.completeAt || pool.available < count) this.queue.complete();
     const { words } = ring;
     const txStart = this.umem.txStart | 0;
     const txRoom = this.umem.txRoom | 0;
