@@ -1,4 +1,5 @@
 import { tryParseIp } from '../address/index.ts';
+import { parseDuration } from '../duration.ts';
 import { ArgumentError } from '../error.ts';
 import { nearest } from '../nearest.ts';
 
@@ -74,19 +75,10 @@ export function oneOf<const W extends readonly string[]>(placeholder: string, wo
   };
 }
 
-const units: Readonly<Record<string, number>> = {
-  ms: 1,
-  s: 1000,
-  m: 60_000,
-  min: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
-
 /** A span of time, in ms: `500ms`, `2s`, `1.5s`, `10m`, `1h30m`, `7d`. */
 export function duration(range: { min?: string; max?: string } = {}): Kind<number> {
-  const min = range.min === undefined ? 0 : readDuration(range.min);
-  const max = range.max === undefined ? Number.MAX_SAFE_INTEGER : readDuration(range.max);
+  const min = range.min === undefined ? 0 : parseDuration(range.min);
+  const max = range.max === undefined ? Number.MAX_SAFE_INTEGER : parseDuration(range.max);
   const limits = describeRange(range.min, range.max);
   const accepts = `a duration such as 500ms, 2s, 10m or 1h30m${limits === '' ? '' : `,${limits}`}`;
   return {
@@ -94,7 +86,7 @@ export function duration(range: { min?: string; max?: string } = {}): Kind<numbe
     accepts,
     completion: { from: 'nowhere' },
     parse(given) {
-      const value = readDuration(given);
+      const value = parseDuration(given);
       if (value < min || value > max) {
         throw new ArgumentError(`${given} is out of range`, {
           hint: `Give a duration${limits}.`,
@@ -103,24 +95,6 @@ export function duration(range: { min?: string; max?: string } = {}): Kind<numbe
       return value;
     },
   };
-}
-
-function readDuration(given: string): number {
-  if (/^\d+(\.\d+)?$/.test(given)) {
-    throw new ArgumentError(`'${given}' has no unit`, { hint: `Write ${given}s, ${given}ms or ${given}m.` });
-  }
-  let total = 0;
-  let read = 0;
-  for (const match of given.matchAll(/(\d+(?:\.\d+)?)(ms|s|min|m|h|d)/gy)) {
-    total += Number(match[1]) * units[match[2]!]!;
-    read = match.index + match[0].length;
-  }
-  if (read === 0 || read !== given.length) {
-    throw new ArgumentError(`'${given}' is not a duration`, {
-      hint: 'Write a number with ms, s, m, h or d, as in 500ms, 2s or 1h30m.',
-    });
-  }
-  return total;
 }
 
 /** Packets per second: `1000`, `10k`, `2.5M`, also with `pps` or `/s` behind. */
