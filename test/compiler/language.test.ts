@@ -654,12 +654,17 @@ describe('the kernel', () => {
   });
 
   it('tells time, chance and place', () => {
-    const seen = array('seen', struct('Seen', { time: u64, boot: u64, random: u32, cpu: u32 }), 1);
+    const seen = array(
+      'seen',
+      struct('Seen', { time: u64, boot: u64, coarse: u64, random: u32, cpu: u32 }),
+      1,
+    );
     const clocks = program('clocks', { seen }, ({ seen }, _pkt, kernel) => {
       const slot = seen.get(0);
       if (!slot) return 'aborted';
       slot.time = kernel.ktime();
       slot.boot = kernel.bootTime();
+      slot.coarse = kernel.coarseTime();
       slot.random = kernel.random();
       slot.cpu = kernel.cpu();
       return slot.boot >= slot.time ? 'pass' : 'drop';
@@ -670,6 +675,7 @@ describe('the kernel', () => {
     loaded.program.testRun({ data: new Uint8Array(14) });
     const then = loaded.maps.seen.get(0);
     assert.ok(first !== undefined && then !== undefined && then.time > first.time);
+    assert.ok(first.coarse > 0n && first.coarse <= first.time && then.coarse >= first.coarse);
     assert.notEqual(first.random, then.random);
   });
 

@@ -21,6 +21,7 @@ const KERNEL_METHODS = new Set([
   ...[
     'ktime',
     'bootTime',
+    'coarseTime',
     'random',
     'cpu',
     'redirect',

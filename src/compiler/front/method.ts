@@ -31,6 +31,7 @@ const HELPER = {
   fibLookup: 69,
   bootTime: 125,
   ringbufOutput: 130,
+  coarseTime: 160,
   loadBytes: 189,
   storeBytes: 190,
 } as const;
@@ -353,6 +354,8 @@ function kernelMethod(cx: Context, node: syntax.CallExpression, name: string, ar
       return plain(HELPER.ktime, 'big');
     case 'bootTime':
       return plain(HELPER.bootTime, 'big');
+    case 'coarseTime':
+      return plain(HELPER.coarseTime, 'big');
     case 'random':
       return plain(HELPER.random, 'num');
     case 'cpu':

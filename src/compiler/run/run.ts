@@ -79,6 +79,7 @@ export function run<E extends Env>(
   const kernel = {
     ktime: clock,
     bootTime: clock,
+    coarseTime: clock,
     random: options.random ?? (() => Math.floor(Math.random() * 2 ** 32)),
     cpu: () => cpu,
     redirect: (ifindex: number) => leave('redirect', { ifindex }),
