@@ -1,4 +1,4 @@
-import { FRAME_KINDS, type FrameKind, type Tally } from '../programs/counter.ts';
+import { FRAME_KINDS, type FrameKind, type Tally } from '../programs/frame-kinds.ts';
 
 /** What was counted up to one moment. */
 export interface Counts {

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
-import { type BenchResult, SCENARIOS, YARDSTICK } from '../../apps/bench.ts';
+import type { BenchResult } from '../../apps/bench.ts';
+import { SCENARIOS, YARDSTICK } from '../../apps/bench-scenarios.ts';
 import { BarewireError } from '../../error.ts';
 import { type Column, layOut } from '../columns.ts';
 import { file, integer, oneOf } from '../kinds.ts';

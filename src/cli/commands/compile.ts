@@ -1,6 +1,5 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { countSlots, disassemble } from '../../asm/index.ts';
 import { ArgumentError } from '../../error.ts';
 import { file, oneOf, text } from '../kinds.ts';
 import { json } from '../standard-options.ts';
@@ -34,6 +33,7 @@ export const compile: Command = command({
   ],
   async run({ args, options }, { output }) {
     const { compileFile, encodeProgram, formatOf } = await import('../../apps/compile.ts');
+    const { countSlots, disassemble } = await import('../../asm/index.ts');
     const programs = await compileFile(args.file, options.program);
     const folder = options.output?.endsWith('/') === true;
     if (options.output !== undefined && programs.length > 1 && !folder) {

@@ -1,6 +1,6 @@
 import type { CountReport, PacketCounter } from '../../apps/count.ts';
 import { type Counts, rateOf, together } from '../../apps/counts.ts';
-import { FRAME_KINDS, type FrameKind, type Tally } from '../../programs/counter.ts';
+import { FRAME_KINDS, type FrameKind, type Tally } from '../../programs/frame-kinds.ts';
 import { type Column, layOut } from '../columns.ts';
 import { duration, integer, interfaceName } from '../kinds.ts';
 import { liveBlock } from '../live.ts';
