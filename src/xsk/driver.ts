@@ -39,8 +39,12 @@ export interface DriveOptions {
 const LOOKS = 20;
 /** How long we may work before the event loop has its turn, in microseconds. */
 const SLICE = 2000;
-/** Between two looks at the clock: so many empty looks, or an eighth of it packets. */
-const CLOCK_EVERY = 1024;
+/** What is done between two looks at the clock, which cost a system call each, is set so that a slice has eight. */
+const LOOK_LEAST = 512;
+/** Seventeen batches of 64. Work that takes longer all of a sudden is noticed after so much of it. */
+const LOOK_MOST = 8704;
+/** What a look at a packet counts; an empty look counts one. */
+const PACKET_COUNTS = 8;
 /** What the event driver takes in one go, in packets, before other events have their turn. */
 const EVENT_BUDGET = 16_384;
 
@@ -99,33 +103,37 @@ function driveByTurns(slice: () => void, signal: AbortSignal | undefined): Promi
 
 function napSlice(driven: Driven, sleeper: Sleeper, clock: SliceClock): void {
   clock.start();
+  // Naps are their own clock.
+  let naps = sleeper.perSlice;
   let empty = 0;
-  let untilClock = CLOCK_EVERY;
+  let untilClock = clock.every;
   for (;;) {
     const count = driven.work();
-    untilClock -= 1 + (count << 3);
     if (count > 0) {
       empty = 0;
+      // It was still coming in when the last nap was over: nothing is gained by waiting for the next one awake.
+      if (naps < sleeper.perSlice) empty = LOOKS - 1;
+      untilClock -= count * PACKET_COUNTS;
     } else if (++empty >= LOOKS) {
       sleeper.sleep();
-      untilClock = 0;
+      if (--naps <= 0) return;
       // After a nap one empty look is enough to know that it is quiet.
       empty = LOOKS - 1;
     }
-    if (untilClock > 0) continue;
+    if (--untilClock > 0) continue;
     if (clock.elapsed() >= SLICE) return;
-    untilClock = CLOCK_EVERY;
+    untilClock = clock.every;
   }
 }
 
 function spinSlice(driven: Driven, clock: SliceClock): void {
   clock.start();
-  let untilClock = CLOCK_EVERY;
+  let untilClock = clock.every;
   for (;;) {
-    untilClock -= 1 + (driven.work() << 3);
+    untilClock -= 1 + driven.work() * PACKET_COUNTS;
     if (untilClock > 0) continue;
     if (clock.elapsed() >= SLICE) return;
-    untilClock = CLOCK_EVERY;
+    untilClock = clock.every;
   }
 }
 
@@ -196,11 +204,14 @@ const PR_GET_TIMERSLACK = 30;
 
 /** Sleeps for microseconds, as exactly as the kernel can: the usual slack of 50 would add half of it again. */
 export class Sleeper implements Disposable {
+  /** How many sleeps fill a slice. */
+  readonly perSlice: number;
   readonly #time: BigInt64Array;
   readonly #slack: number;
 
   /** @param microseconds How long a sleep is. */
   constructor(microseconds: number) {
+    this.perSlice = Math.max(1, Math.floor(SLICE / microseconds));
     this.#time = new BigInt64Array([
       BigInt(Math.floor(microseconds / 1e6)),
       BigInt(Math.round((microseconds % 1e6) * 1000)),
@@ -224,19 +235,28 @@ export class Sleeper implements Disposable {
 class SliceClock {
   /** `struct timespec`, each half a word: seconds @0, nanoseconds @2. */
   readonly #time: Int32Array = new Int32Array(4);
+  /** How much is to be done before `elapsed` is asked again. */
+  every: number = LOOK_LEAST;
   #seconds = 0;
   #nanoseconds = 0;
+  #last = 0;
 
   start(): void {
     rawSyscall(SYS.clock_gettime, CLOCK_MONOTONIC, this.#time);
     this.#seconds = this.#time[0]!;
     this.#nanoseconds = this.#time[2]!;
+    this.#last = 0;
   }
 
   /** Microseconds since `start`. */
   elapsed(): number {
     rawSyscall(SYS.clock_gettime, CLOCK_MONOTONIC, this.#time);
     const seconds = (this.#time[0]! - this.#seconds) | 0;
-    return (seconds * 1_000_000 + (this.#time[2]! - this.#nanoseconds) / 1000) | 0;
+    const now = (seconds * 1_000_000 + (this.#time[2]! - this.#nanoseconds) / 1000) | 0;
+    const took = (now - this.#last) | 0;
+    this.#last = now;
+    if (took > SLICE >> 1) this.every = Math.max(LOOK_LEAST, this.every >> 1);
+    else if (took < SLICE >> 3) this.every = Math.min(LOOK_MOST, this.every << 1);
+    return now;
   }
 }

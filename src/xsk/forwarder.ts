@@ -32,13 +32,14 @@ export class Forwarder {
       if (to.ring.pending() > 0) to.flush();
       return 0;
     }
+    to.requireIdle();
     this.#receiver.enter();
     try {
       this.#forwardAll(rewrite, to, count);
     } finally {
       queue.busy = false;
       to.flush();
-      queue.tend(queue.slack);
+      if (ring.isDue(queue.lag)) this.#receiver.settle();
     }
     return count;
   }
@@ -111,7 +112,7 @@ export class Forwarder {
       }
       if (ledger !== undefined) receiver.uncheck(done, count);
       this.#dropping = dropping;
-      ring.release(done);
+      ring.next = (next + done) | 0;
       receiver.queue.filled -= done;
       receiver.count(done, octetsIn);
       out.next = (outNext + sent) | 0;

@@ -6,6 +6,9 @@ import type { Wakeup } from './wakeup.ts';
 /** So many frames on their way are worth looking whether they have left: each look costs two cores a cache line. */
 const COMPLETE_AT = 256;
 
+/** More than this gains nothing any more. */
+const LAG = 256;
+
 /** Sees a frame that was sent before it goes to the pool. */
 export type CompletionVisit = (bytes: Uint8Array, address: number) => void;
 
@@ -27,6 +30,8 @@ export class QueueRings {
   busy = false;
   /** What may be missing in the fill ring while packets come, to fill it less often: an eighth. */
   readonly slack: number;
+  /** So many received packets may be read before the kernel hears of it, and of their frames in the fill ring. */
+  readonly lag: number;
   /** From so many frames on their way on it is worth looking; few enough for small rings and memories. */
   readonly completeAt: number;
   readonly #wakeup: Wakeup;
@@ -45,6 +50,7 @@ export class QueueRings {
     this.#wakeup = wakeup;
     this.target = held.target;
     this.slack = held.target >> 3;
+    this.lag = Math.min(held.target >> 3, LAG);
     this.completeAt = Math.min(COMPLETE_AT, this.completionRing.size >> 1, umem.frames >> 3);
     this.filled = held.filled;
     this.sending = held.sending;
@@ -112,7 +118,8 @@ export class QueueRings {
       stack[(above + i) | 0] = words[(first + (((next + i) & mask) << 1)) | 0]! & baseMask;
     }
     stack[0] = above + count - 1;
-    ring.release(count);
+    ring.next = (next + count) | 0;
+    ring.release();
     this.sending -= count;
     return count;
   }

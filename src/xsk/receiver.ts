@@ -53,9 +53,17 @@ export class Receiver {
       this.#show(visit, count);
     } finally {
       this.queue.busy = false;
-      this.queue.tend(this.queue.slack);
+      if (this.ring.isDue(this.queue.lag)) this.settle();
     }
     return count;
+  }
+
+  /** Tells the kernel what was read and which frames it has back. */
+  settle(): void {
+    const { ring, queue } = this;
+    ring.release();
+    queue.fillRing.publish();
+    queue.tend(queue.slack);
   }
 
   /** Moves up to a batch of packets to the caller; how many. */
@@ -84,11 +92,11 @@ export class Receiver {
       batch.options[i] = words[(at + 3) | 0]!;
       octets = (octets + length) | 0;
     }
-    ring.release(count);
+    ring.next = (next + count) | 0;
     batch.count = count;
     queue.filled -= count;
     this.count(count, octets);
-    queue.tend(queue.slack);
+    if (ring.isDue(queue.lag)) this.settle();
     return count;
   }
 
@@ -152,10 +160,9 @@ export class Receiver {
         this.#move(filled, done, Owner.rx, Owner.pool, 'to recycle');
         this.uncheck(done, count);
       }
-      ring.release(done);
+      ring.next = (next + done) | 0;
       queue.filled += filled - done;
       fill.next = (fillNext + filled) | 0;
-      if (filled > 0) fill.publish();
       this.count(done, octets);
     }
   }

@@ -31,6 +31,8 @@ export class ConsumerRing {
   readonly #producerAt: number;
   readonly #consumerAt: number;
   #producer: number;
+  /** Where the kernel thinks that we are. */
+  #released: number;
 
   constructor(words: Int32Array, place: RingPlace) {
     this.words = words;
@@ -40,12 +42,14 @@ export class ConsumerRing {
     this.#producerAt = place.producer;
     this.#consumerAt = place.consumer;
     this.next = Atomics.load(words, place.consumer);
+    this.#released = this.next;
     this.#producer = Atomics.load(words, place.producer);
   }
 
   /** Goes on where another thread left off. */
   reload(): void {
     this.next = Atomics.load(this.words, this.#consumerAt);
+    this.#released = this.next;
   }
 
   /** How many entries may be read from `next` on: at most `limit`. */
@@ -58,10 +62,18 @@ export class ConsumerRing {
     return Math.min(count, limit);
   }
 
-  /** Gives `count` entries back to the kernel; they have been read. */
-  release(count: number): void {
-    this.next = (this.next + count) | 0;
+  /** Gives every entry before `next` back to the kernel; they have been read. */
+  release(): void {
+    this.#released = this.next;
     Atomics.store(this.words, this.#consumerAt, this.next);
+  }
+
+  /**
+   * Whether to `release` now: `lag` entries have been read since, or no more are known to wait. A release orders all
+   * stores before it, which is to wait for lines of another core's cache, so it is not done for every batch.
+   */
+  isDue(lag: number): boolean {
+    return ((this.next - this.#released) | 0) >= lag || this.next === this.#producer;
   }
 }
 

@@ -1,4 +1,4 @@
-import { ArgumentError } from '../error.ts';
+import { ArgumentError, BarewireError } from '../error.ts';
 import { Owner } from './ownership.ts';
 import type { QueueRings } from './queue-rings.ts';
 import { ProducerRing, type RingPlace } from './ring.ts';
@@ -15,6 +15,7 @@ export class Sender {
   readonly queue: QueueRings;
   readonly #wakeup: Wakeup;
   readonly #counted: Float64Array = new Float64Array(2);
+  #building = false;
   /** Made once: a closure for each kick would be garbage. */
   readonly #complete: () => number = () => this.queue.complete();
 
@@ -40,8 +41,15 @@ export class Sender {
     this.#counted[1]! += bytes;
   }
 
+  /** @throws BarewireError `BW_REENTERED` while packets are being built. */
+  requireIdle(): void {
+    if (this.#building)
+      throw new BarewireError('BW_REENTERED', 'a callback of send sends by the same socket');
+  }
+
   /** Builds up to `count` packets in frames of the pool, and sends them; how many indices were dealt with. */
   send(count: number, build: Build): number {
+    this.requireIdle();
     const { ring } = this;
     const { pool, ledger, bytes, unaligned } = this.umem;
     if (this.queue.sending >= this.queue.completeAt || pool.available < count) this.queue.complete();
@@ -52,20 +60,22 @@ export class Sender {
     const mask = ring.mask | 0;
     const next = ring.next | 0;
     const room = Math.min(ring.room(count), pool.available) | 0;
+    // All frames at once, to where they will be needed: the callback may use the pool as well.
+    const stack = pool.words;
+    const top = stack[0]! | 0;
+    for (let i = 0; i < room; i = (i + 1) | 0) {
+      words[(first + (((next + i) & mask) << 2)) | 0] = stack[(top - i) | 0]!;
+    }
+    stack[0] = (top - room) | 0;
     let packets = 0;
     let octets = 0;
     let done = 0;
-    // The frame that is being built: back to the pool when that throws.
-    let open = -1;
+    this.#building = true;
     try {
       while (done < room) {
-        const base = pool.take() | 0;
-        // Only when a callback has taken frames as well.
-        if (base < 0) break;
-        open = base;
+        const base = words[(first + (((next + done) & mask) << 2)) | 0]!;
         const length = build(bytes, (base + txStart) | 0, txRoom, done) | 0;
         if (length < 0 || length > txRoom) throw lengthRefused(length, txRoom);
-        open = -1;
         done = (done + 1) | 0;
         if (length === 0) {
           pool.give(base);
@@ -82,7 +92,9 @@ export class Sender {
         octets = (octets + length) | 0;
       }
     } finally {
-      if (open !== -1) pool.give(open);
+      this.#building = false;
+      // When `build` throws, its frame and those after it are unused.
+      for (let i = done; i < room; i++) pool.give(words[(first + (((next + i) & mask) << 2)) | 0]!);
       ring.next = (next + packets) | 0;
       this.count(packets, octets);
       this.flush();
@@ -92,6 +104,7 @@ export class Sender {
 
   /** Puts a packet in the caller's frame on the ring; false when that is full. */
   enqueue(address: number, length: number, options: number): boolean {
+    this.requireIdle();
     const { umem, ring } = this;
     const base = umem.baseOf(address);
     // The kernel would swallow such a descriptor and never complete it: the frame would be lost.

@@ -259,6 +259,8 @@ export class XskSocket implements Disposable {
 
   /** In the thread that adopted it: hands the socket back. Nothing of it may be used here any more. */
   yield(): void {
+    this.#receiver.ring.release();
+    this.#rings.fillRing.publish();
     this.#words[FILLED_AT] = this.#rings.filled;
     this.#words[SENDING_AT] = this.#rings.sending;
   }

@@ -85,7 +85,8 @@ export class FakeKernel {
       this.#words[at + 3] = (number + i) % 5 === 0 ? 1 : 0;
       this.#rx.next = (this.#rx.next + 1) | 0;
     }
-    this.#fill.release(room);
+    this.#fill.next = (this.#fill.next + room) | 0;
+    this.#fill.release();
     this.#rx.publish();
     return room;
   }
@@ -113,7 +114,8 @@ export class FakeKernel {
       this.#words[to + 1] = this.#words[at + 1]!;
       this.#completion.next = (this.#completion.next + 1) | 0;
     }
-    this.#tx.release(packets);
+    this.#tx.next = (this.#tx.next + packets) | 0;
+    this.#tx.release();
     this.#completion.publish();
     return numbers;
   }

@@ -169,7 +169,42 @@ it('refuses to be called from its own callback', () => {
   using umem = Umem.create({ frames: 48 });
   const kernel = new FakeKernel(umem, { start: 0, size: 32 });
   kernel.deliver(2, 0);
-  assert.throws(() => kernel.socket.receive(() => kernel.socket.receive(() => {})), { code: 'BW_REENTERED' });
+  const { socket } = kernel;
+  assert.throws(() => socket.receive(() => socket.receive(() => {})), { code: 'BW_REENTERED' });
+  const build = (): number => 64;
+  const address = socket.reserve();
+  for (const again of [
+    () => socket.send(1, build),
+    () => socket.enqueue(address, 64),
+    () => socket.forward(build),
+  ]) {
+    kernel.deliver(1, 0);
+    const building = (): number => {
+      again();
+      return 64;
+    };
+    assert.throws(() => socket.send(4, building), { code: 'BW_REENTERED' });
+  }
+  socket.release(address);
+  assert.equal(kernel.transmit(100).length, 0);
+  assert.equal(umem.pool.available + socket.held.filled, 48);
+});
+
+it('a callback of send may take frames and give them back', () => {
+  using umem = Umem.create({ frames: 48, debug: true });
+  const kernel = new FakeKernel(umem, { start: 0, size: 32 });
+  const { socket } = kernel;
+  const kept: number[] = [];
+  const sent = socket.send(8, (bytes, at, _room, index) => {
+    if (index % 2 === 0) kept.push(socket.reserve());
+    else socket.release(kept.pop()!);
+    new DataView(bytes.buffer, bytes.byteOffset).setUint32(at, index, true);
+    return index === 3 ? 0 : 60;
+  });
+  assert.equal(sent, 8);
+  assert.deepEqual(kernel.transmit(100), [0, 1, 2, 4, 5, 6, 7]);
+  socket.complete();
+  assert.equal(umem.pool.available + socket.held.filled, 48);
 });
 
 it('frames kept from the caller: each step by its owner only', () => {
