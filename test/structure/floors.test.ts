@@ -32,6 +32,7 @@ const FLOORS: readonly Readonly<
     pppoe: { beside: ['ppp'], pure: true },
     ppp: { pure: true },
     policy: { pure: true },
+    resolver: { pure: true },
   },
   { sys: {} },
   {
