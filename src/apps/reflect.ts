@@ -19,6 +19,8 @@ export interface TakeOptions {
   readonly mode?: Exclude<XdpMode, 'offload'> | 'auto';
   /** Evict another owner's program. Default is false. */
   readonly replace?: boolean;
+  /** Check at every step who owns each frame, and tell in the reports who owns how many. Default is false. */
+  readonly checkFrames?: boolean;
 }
 
 export interface ReflectOptions extends TakeOptions {
@@ -74,12 +76,13 @@ export function take(
   options: TakeOptions,
   match: Parameters<typeof openInterface>[1]['match'],
 ): Promise<XskInterface> {
-  const { netns, queues, mode = 'auto', replace = false } = options;
+  const { netns, queues, mode = 'auto', replace = false, checkFrames = false } = options;
   return openInterface(options.interface, {
     match,
     netns,
     mode,
     replace,
+    ...(checkFrames ? { umem: { debug: true } } : {}),
     ...(queues === undefined ? {} : { queues }),
   });
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Driver, XskInterface, XskSocket, XskStatistics } from '../xsk/index.ts';
+import type { Driver, OwnerName, XskInterface, XskSocket, XskStatistics } from '../xsk/index.ts';
 
 export interface TrafficLimits {
   /** Ends after so many received packets. Default is never. */
@@ -34,6 +34,8 @@ export interface TrafficReport {
   readonly dropped: bigint;
   /** The kernel's counters. */
   readonly kernel: XskStatistics;
+  /** How many frames of memory each owner has; with `checkFrames` only. */
+  readonly frames?: Readonly<Record<OwnerName, number>>;
 }
 
 /** Packets at once. */
@@ -111,6 +113,7 @@ function reportOf(
   const span = elapsed - (before?.elapsed ?? 0);
   const perSecond = (now: number, then = 0): number => (span <= 0 ? 0 : ((now - then) * 1000) / span);
   const kernel = open.statistics();
+  const frames = ownersOf(open);
   return {
     time: new Date(),
     elapsed,
@@ -122,5 +125,15 @@ function reportOf(
     // A packet for which no frame was free counts under rxDropped as well.
     dropped: kernel.rxDropped + kernel.rxRingFull,
     kernel,
+    ...(frames === undefined ? {} : { frames }),
   };
+}
+
+function ownersOf({ sockets }: XskInterface): Record<OwnerName, number> | undefined {
+  const counts = sockets.map(({ umem }) => umem.owners());
+  const [first] = counts;
+  if (first === undefined) return undefined;
+  const names = Object.keys(first) as OwnerName[];
+  const sum = (name: OwnerName): number => counts.reduce((total, count) => total + (count?.[name] ?? 0), 0);
+  return Object.fromEntries(names.map((name) => [name, sum(name)])) as Record<OwnerName, number>;
 }

@@ -13,6 +13,7 @@ export const takeOptions: typeof matchOptions & {
   };
   readonly driver: ValueOption & { readonly kind: Kind<Driver>; readonly default: 'nap' };
   readonly replace: FlagOption;
+  readonly 'check-frames': FlagOption;
   readonly count: ValueOption & { readonly kind: Kind<number> };
   readonly duration: ValueOption & { readonly kind: Kind<number> };
   readonly interval: ValueOption & { readonly kind: Kind<number>; readonly default: '1s' };
@@ -37,6 +38,10 @@ export const takeOptions: typeof matchOptions & {
     summary: 'How packets are waited for: looking every 100 microseconds, all the time, each turn, or asleep',
   },
   replace: { kind: 'flag', summary: "Evict another owner's program from the interface" },
+  'check-frames': {
+    kind: 'flag',
+    summary: 'Check at every step who owns each frame of memory, and count all of them in the reports',
+  },
   count: { kind: integer({ min: 1 }), short: 'n', summary: 'End after so many packets' },
   duration: { kind: duration({ min: '1ms' }), short: 'd', summary: 'End after so long' },
   interval: {

@@ -14,7 +14,9 @@ export interface Result {
   readonly returned: number;
   /** Sent, and never seen again. */
   readonly missing: number;
-  /** What the kernel says that it dropped, on both ends. */
+  /** What the interfaces of both ends count as dropped: on a veth also what found a socket without room. */
+  readonly byInterfaces: number;
+  /** That, and what our socket counts. */
   readonly counted: number;
 }
 
@@ -152,12 +154,14 @@ export class Track implements AsyncDisposable {
   result(): Result {
     let counted = 0n;
     for (const [name, drops] of dropsOf(this.lab)) counted += drops - (this.#before.get(name) ?? 0n);
+    const byInterfaces = Number(counted);
     const { rxDropped, rxRingFull, rxFillRingEmpty, txInvalidDescriptors } = this.near.statistics();
     counted += rxDropped + rxRingFull + rxFillRingEmpty + txInvalidDescriptors;
     return {
       sent: this.#sent,
       returned: this.#returned,
       missing: this.#sent - this.#returned,
+      byInterfaces,
       counted: Number(counted),
     };
   }

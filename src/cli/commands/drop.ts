@@ -24,6 +24,7 @@ export const drop: Command = command({
       netns,
       mode,
       replace,
+      checkFrames: options.checkFrames,
       match: matchOf(options),
       queues: queue.length > 0 ? queue : undefined,
     });

@@ -42,6 +42,7 @@ export const reflect: Command = command({
       netns,
       mode,
       replace,
+      checkFrames: options.checkFrames,
       rewrite,
       match: matchOf(options),
       queues: queue.length > 0 ? queue : undefined,
