@@ -1,0 +1,10 @@
+/** TUN and TAP devices, and sockets bound to one device. @module barewire/tun */
+export {
+  type BoundOptions,
+  boundSocket,
+  type ConnectOptions,
+  connectThrough,
+  datagramThrough,
+} from './bound-socket.ts';
+export { TunDevice, type TunOptions } from './device.ts';
+export { TunQueue, type TunVisit } from './queue.ts';
