@@ -33,6 +33,10 @@ export {
 } from './apps/doctor.ts';
 export { Dropper } from './apps/drop.ts';
 export type { Owner, ProgramDetails } from './apps/ownership.ts';
+export { Redirector, type RedirectorOptions, type RedirectorPlace } from './apps/redirect.ts';
+export type { PortRedirect } from './apps/redirect-events.ts';
+export type { RedirectProtocol, RedirectRule } from './apps/redirect-rule.ts';
+export type { RuleStatus } from './apps/redirect-table.ts';
 export { type ReflectOptions, Reflector, type TakeOptions } from './apps/reflect.ts';
 export type { RewriteName } from './apps/reflect-rewrite.ts';
 export {

@@ -1,6 +1,6 @@
 import { Errno, Fd } from '../sys/index.ts';
 import { Attribute, bpfError } from './attribute.ts';
-import { Command, LINK_TYPE_XDP, MAP_TYPE_NAMES, PROGRAM_TYPE_NAMES } from './uapi.ts';
+import { Command, LINK_TYPE, MAP_TYPE_NAMES, PROGRAM_TYPE_NAMES } from './uapi.ts';
 
 export interface MapInfo {
   readonly id: number;
@@ -46,9 +46,9 @@ export interface ProgramInfo {
 
 export interface LinkInfo {
   readonly id: number;
-  readonly type: 'xdp' | 'other';
+  readonly type: 'xdp' | 'tcx' | 'other';
   readonly programId: number;
-  /** XDP links: the interface, 0 once it is gone or the link is detached. */
+  /** XDP and tcx links: the interface, 0 once it is gone or the link is detached. */
   readonly ifindex: number;
 }
 
@@ -101,12 +101,13 @@ export function programInfo(fd: Fd): ProgramInfo {
 /** Describes a link by its descriptor. */
 export function linkInfo(fd: Fd): LinkInfo {
   const view = objectInfo(fd, new Uint8Array(32));
-  const xdp = view.getUint32(0, true) === LINK_TYPE_XDP;
+  const number = view.getUint32(0, true);
+  const type = number === LINK_TYPE.xdp ? 'xdp' : number === LINK_TYPE.tcx ? 'tcx' : 'other';
   return {
-    type: xdp ? 'xdp' : 'other',
+    type,
     id: view.getUint32(4, true),
     programId: view.getUint32(8, true),
-    ifindex: xdp ? view.getUint32(16, true) : 0,
+    ifindex: type === 'other' ? 0 : view.getUint32(16, true),
   };
 }
 

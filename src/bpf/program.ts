@@ -8,7 +8,7 @@ import { loadBtf } from './btf-object.ts';
 import { type ProgramInfo, programInfo } from './info.ts';
 import { openPinned, pinObject } from './pin.ts';
 import { type TestRun, type TestRunOptions, testRun } from './test-run.ts';
-import { ATTACH_TYPE, Command, PROGRAM_TYPE_XDP, XDP_DEVICE_BOUND, XDP_HAS_FRAGS } from './uapi.ts';
+import { ATTACH_TYPE, Command, PROGRAM_TYPE, XDP_DEVICE_BOUND, XDP_HAS_FRAGS } from './uapi.ts';
 import { refusedProgram, VerifierError } from './verifier.ts';
 
 export interface ProgramOptions {
@@ -57,7 +57,7 @@ export class Program implements Disposable {
       //   func_info_rec_size @76, func_info @80, func_info_cnt @88, line_info_rec_size @92, line_info @96,
       //   line_info_cnt @104, …, log_true_size @140 }
       const attribute = new Attribute(144)
-        .u32(0, PROGRAM_TYPE_XDP)
+        .u32(0, PROGRAM_TYPE[spec.type])
         .u32(4, instructions.length / 8)
         .pointer(8, instructions)
         .pointer(16, license)

@@ -108,11 +108,20 @@ export const PROGRAM_TYPE_NAMES: readonly string[] = [
 /** `BPF_PROG_TYPE_XDP`. */
 export const PROGRAM_TYPE_XDP = 6;
 
-/** `enum bpf_attach_type`, XDP's part. */
-export const ATTACH_TYPE = { 'xdp/devmap': 33, 'xdp/cpumap': 35, xdp: 37 } as const;
+/** `enum bpf_prog_type`, what specs are of. */
+export const PROGRAM_TYPE = { sched_cls: 3, xdp: 6 } as const;
 
-/** `enum bpf_link_type`, XDP's part. */
-export const LINK_TYPE_XDP = 6;
+/** `enum bpf_attach_type`, the part of XDP and traffic control. */
+export const ATTACH_TYPE = {
+  'xdp/devmap': 33,
+  'xdp/cpumap': 35,
+  xdp: 37,
+  'tcx/ingress': 46,
+  'tcx/egress': 47,
+} as const;
+
+/** `enum bpf_link_type`, the part of XDP and traffic control. */
+export const LINK_TYPE = { xdp: 6, tcx: 11 } as const;
 
 /** `BPF_F_XDP_HAS_FRAGS`, a flag of program load. */
 export const XDP_HAS_FRAGS = 0x20;

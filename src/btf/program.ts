@@ -37,17 +37,22 @@ export function programBtf(spec: ProgramSpec): ProgramBtf | undefined {
   const view = new DataView(funcInfo.buffer);
   for (const [index, func] of spec.functions.entries()) {
     view.setUint32(index * FUNC_INFO_SIZE, func.slot, true);
-    view.setUint32(index * FUNC_INFO_SIZE + 4, addFunction(func, index === 0, builder), true);
+    view.setUint32(index * FUNC_INFO_SIZE + 4, addFunction(func, index === 0, builder, spec.type), true);
   }
   const lineInfo = encodeLines(spec, slots, builder.strings);
   return { btf: builder.encode(), funcInfo, lineInfo };
 }
 
-/** The ID of a function: the entry takes `struct xdp_md *ctx`, others words. */
-export function addFunction(func: FunctionSpec, entry: boolean, builder: BtfBuilder): number {
+/** The ID of a function: the entry takes a pointer to its context, as in `struct xdp_md *ctx`, others words. */
+export function addFunction(
+  func: FunctionSpec,
+  entry: boolean,
+  builder: BtfBuilder,
+  programType: ProgramSpec['type'] = 'xdp',
+): number {
   let type: number;
   if (entry) {
-    const context = builder.add({ kind: 'ptr', type: addContext(builder) });
+    const context = builder.add({ kind: 'ptr', type: addContext(builder, programType) });
     const parameters = [{ name: 'ctx', type: context }];
     type = builder.add({ kind: 'func_proto', type: addCInt('i32', builder), parameters });
   } else {
@@ -61,8 +66,12 @@ export function addFunction(func: FunctionSpec, entry: boolean, builder: BtfBuil
   return builder.add({ kind: 'func', name: func.name, type, linkage: entry ? 'global' : 'static' });
 }
 
-/** `struct xdp_md` (`linux/bpf.h`), the context of an XDP program. */
-function addContext(builder: BtfBuilder): number {
+/**
+ * `struct xdp_md` (`linux/bpf.h`), the context of an XDP program. That of others is only named: their programs reach
+ * the packet through the fields that the verifier knows.
+ */
+function addContext(builder: BtfBuilder, programType: ProgramSpec['type']): number {
+  if (programType === 'sched_cls') return builder.add({ kind: 'fwd', name: '__sk_buff', of: 'struct' });
   const fields = ['data', 'data_end', 'data_meta', 'ingress_ifindex', 'rx_queue_index', 'egress_ifindex'];
   const type = addInt('u32', builder);
   const members = fields.map((name, i) => ({ name, type, bitOffset: i * 32, bitSize: 0 }));

@@ -85,6 +85,10 @@ function findCommand(root: CommandGroup, argv: readonly string[]): Found {
     const word = argv[i]!;
     if (word === '--') continue;
     if (!isOption(word)) {
+      const usual = usualOf(node as CommandGroup, word);
+      if (usual !== undefined) {
+        return { path: [...path, usual.name], command: usual, rest: [...early, ...argv.slice(i)] };
+      }
       node = childOf(node as CommandGroup, path, word);
       path.push(node.name);
       if (node.type === 'command') return { path, command: node, rest: [...early, ...argv.slice(i + 1)] };
@@ -97,6 +101,12 @@ function findCommand(root: CommandGroup, argv: readonly string[]): Found {
     if (option.kind !== 'flag' && i + 1 < argv.length) early.push(argv[++i]!);
   }
   return { path, command: undefined, rest: early };
+}
+
+/** The command that takes a word which names none. */
+function usualOf({ commands, usual }: CommandGroup, word: string): Command | undefined {
+  if (usual === undefined || commands.some(({ name }) => name === word)) return undefined;
+  return commands.find((child): child is Command => child.type === 'command' && child.name === usual);
 }
 
 function childOf(node: CommandGroup, path: readonly string[], name: string): CommandNode {

@@ -16,6 +16,8 @@ export interface CommandGroup {
   /** Paragraphs for the help page. */
   readonly description?: readonly string[];
   readonly commands: readonly CommandNode[];
+  /** The name of the one that is meant when a word follows that is none of them. */
+  readonly usual?: string;
 }
 
 /** One command. Made by {@link command}, which checks the handler against the options. */

@@ -19,7 +19,7 @@ import {
 } from '../layout/index.ts';
 import { type MapFlags, type MapSpec, type MapType, makeMap } from './map.ts';
 import { MAP_TYPES } from './map-number.ts';
-import type { FunctionSpec, MapSpecs, ProgramSpec, XdpAttachType } from './program.ts';
+import type { AttachType, FunctionSpec, MapSpecs, ProgramSpec } from './program.ts';
 
 /**
  * Compiled programs as text: made ahead of time, loaded where no compiler is wanted.
@@ -30,7 +30,7 @@ import type { FunctionSpec, MapSpecs, ProgramSpec, XdpAttachType } from './progr
 interface Artifact {
   readonly barewire: typeof VERSION;
   readonly name: string;
-  readonly attachType: XdpAttachType;
+  readonly attachType: AttachType;
   readonly frags: boolean;
   readonly license: string;
   readonly code: string;
@@ -57,6 +57,8 @@ type LayoutArtifact =
   | { readonly bytes: number }
   | { readonly array: LayoutArtifact; readonly length: number }
   | { readonly struct: string; readonly fields: readonly (readonly [string, LayoutArtifact])[] };
+
+const ATTACH_TYPES = ['xdp', 'xdp/devmap', 'xdp/cpumap', 'tcx/ingress', 'tcx/egress'] as const;
 
 /** Changes when an older reader would misread what is written. */
 const VERSION = 1;
@@ -134,10 +136,11 @@ export function parseProgram<M extends MapSpecs = MapSpecs>(text: string): Progr
       ...(source === undefined ? {} : { source }),
     };
   });
+  const attachType = oneOf(artifact.attachType, ATTACH_TYPES, 'attachType');
   return {
     name: identifier(artifact.name, 'name'),
-    type: 'xdp',
-    attachType: oneOf(artifact.attachType, ['xdp', 'xdp/devmap', 'xdp/cpumap'], 'attachType'),
+    type: attachType === 'tcx/ingress' || attachType === 'tcx/egress' ? 'sched_cls' : 'xdp',
+    attachType,
     frags: artifact.frags === true,
     license: string(artifact.license, 'license'),
     instructions,

@@ -5,6 +5,12 @@ import type { MapSpec } from './map.ts';
 /** Where an XDP program runs: on an interface, or on a frame redirected by a device or CPU map. */
 export type XdpAttachType = 'xdp' | 'xdp/devmap' | 'xdp/cpumap';
 
+/** Where a traffic-control program runs: on the frames that come in, or on those that go out (Linux 6.6). */
+export type TcxAttachType = 'tcx/ingress' | 'tcx/egress';
+
+/** What hook a program is attached to. */
+export type AttachType = XdpAttachType | TcxAttachType;
+
 /** Maps by the name that the program's instructions use. */
 export type MapSpecs = Readonly<Record<string, MapSpec>>;
 
@@ -14,9 +20,9 @@ export type MapSpecs = Readonly<Record<string, MapSpec>>;
 export interface ProgramSpec<M extends MapSpecs = MapSpecs> {
   /** A C identifier; the kernel keeps its first 15 bytes. */
   readonly name: string;
-  readonly type: 'xdp';
-  readonly attachType: XdpAttachType;
-  /** Accepts packets in several buffers (`BPF_F_XDP_HAS_FRAGS`). */
+  readonly type: 'xdp' | 'sched_cls';
+  readonly attachType: AttachType;
+  /** XDP only: accepts packets in several buffers (`BPF_F_XDP_HAS_FRAGS`). */
   readonly frags: boolean;
   /** As in `GPL` or `MIT`; some kernel functions want a GPL-compatible one. */
   readonly license: string;

@@ -12,6 +12,7 @@ import { inspect } from './inspect.ts';
 import { lab } from './lab.ts';
 import { load, unload } from './load.ts';
 import { map } from './map.ts';
+import { redirect } from './redirect.ts';
 import { reflect } from './reflect.ts';
 import { run } from './run.ts';
 import { send } from './send.ts';
@@ -29,6 +30,7 @@ export const barewire: CommandGroup = group({
     count,
     capture,
     send,
+    redirect,
     reflect,
     drop,
     bench,

@@ -1,0 +1,328 @@
+import { existsSync } from 'node:fs';
+import {
+  attachXdp,
+  BpfMap,
+  ensureBpffs,
+  type LiveMaps,
+  load,
+  type ModeRefusal,
+  ModeRefusedError,
+  ObjectMap,
+  probe,
+  RingBuffer,
+  TcxLink,
+  unpin,
+  XdpLink,
+} from '../bpf/index.ts';
+import { BarewireError } from '../error.ts';
+import { Netlink, type XdpMode } from '../netlink/index.ts';
+import {
+  type RedirectMaps,
+  redirectMaps,
+  redirectSpec,
+  replyMap,
+  replySpec,
+} from '../programs/redirect-ports.ts';
+import type { MapSpec } from '../spec/index.ts';
+import { type PortRedirect, portRedirects } from './redirect-events.ts';
+import { pinnedInterfaces, pinsOf, type RedirectPins, removePins } from './redirect-pins.ts';
+import { checkRules, type RedirectRule } from './redirect-rule.ts';
+import { type RuleStatus, RuleTable } from './redirect-table.ts';
+
+export interface RedirectorOptions {
+  /** Its name. */
+  readonly interface: string;
+  /** Where the interface lies, by name or path. Default is the caller's namespace. */
+  readonly netns?: string | undefined;
+  /** Default is `auto`: driver mode, and generic mode where the driver refuses. */
+  readonly mode?: XdpMode | 'auto';
+  /** Evict another owner's program. Default is false. */
+  readonly replace?: boolean;
+  /** To begin with. Default is none. */
+  readonly rules?: readonly RedirectRule[];
+  /** Send replies from the port that the client asked for (Linux 6.6). Default is false. */
+  readonly replies?: boolean;
+  /** Clients whose replies are remembered; the least recently seen go first. Default is 65536. */
+  readonly flows?: number;
+}
+
+/** Where a redirector is. */
+export interface RedirectorPlace {
+  readonly interface: string;
+  readonly netns?: string | undefined;
+}
+
+/**
+ * Sends TCP and UDP for one port of an interface to another, before the host's stack sees it.
+ *
+ * `open` makes one that dies with the process, however it dies; `keep` one that stays, program, rules and counters,
+ * until `Redirector.remove`.
+ *
+ * @example
+ * using redirector = Redirector.open({ interface: 'eth0', rules: [{ protocol: 'udp', from: 7999, to: 7998 }] });
+ * for await (const event of redirector.events()) console.log(event);
+ */
+export class Redirector implements Disposable {
+  readonly interface: { readonly name: string; readonly index: number };
+  /** The mode that was granted. */
+  readonly mode: XdpMode;
+  /** Better modes that were refused when it was attached, and why. */
+  readonly refusals: readonly ModeRefusal[];
+  readonly #maps: LiveMaps<RedirectMaps>;
+  readonly #rules: RuleTable;
+  readonly #own: readonly Disposable[];
+
+  private constructor(standing: Standing, own: readonly Disposable[]) {
+    this.interface = standing.interface;
+    this.mode = standing.mode;
+    this.refusals = standing.refusals;
+    this.#maps = standing.maps;
+    this.#rules = new RuleTable(standing.maps, standing.interface.name);
+    this.#own = own;
+  }
+
+  /**
+   * Attaches for as long as this process lives.
+   *
+   * @throws NoInterfaceError; OccupiedError when another owner's program is there and `replace` is not set;
+   *   ModeRefusedError; BarewireError `BW_UNSUPPORTED` for replies before Linux 6.6; ArgumentError for rules that
+   *   cannot be.
+   */
+  static open(options: RedirectorOptions): Redirector {
+    checkRules(options.rules ?? []);
+    return Redirector.#build((own) => attach(options, createMaps(options, own), own));
+  }
+
+  /**
+   * Attaches for good, or takes up what an earlier call left and adds the rules to those that are there.
+   *
+   * @throws As {@link open}; as {@link add}; BarewireError `BW_PIN_MISMATCH` for what another version left.
+   */
+  static keep(options: RedirectorOptions): Redirector {
+    checkRules(options.rules ?? []);
+    ensureBpffs();
+    const pins = pinsOf(options.netns, options.interface);
+    return Redirector.#build((own) => {
+      const maps = pinnedMaps(pins, own) ?? createMaps(options, own, pins);
+      const standing = takeUp(options, pins, maps, own);
+      if (standing === undefined) return attach(options, maps, own, pins);
+      new RuleTable(maps, options.interface).add(options.rules ?? []);
+      if (options.replies === true) sendReplies(options, maps, own, pins);
+      return standing;
+    });
+  }
+
+  /** Opens what {@link keep} left. @throws BarewireError `BW_NOT_FOUND` when there is nothing. */
+  static openKept(place: RedirectorPlace): Redirector {
+    const pins = pinsOf(place.netns, place.interface);
+    return Redirector.#build((own) => {
+      const maps = pinnedMaps(pins, own);
+      const standing = maps && takeUp(place, pins, maps, own);
+      if (standing === undefined) throw nothingKept(place);
+      return standing;
+    });
+  }
+
+  /** Interfaces of a namespace on which something was kept. */
+  static kept(netns?: string): string[] {
+    return pinnedInterfaces(netns);
+  }
+
+  /** Takes away what {@link keep} left: program, rules, counters. Whether there was anything. */
+  static remove(place: RedirectorPlace): boolean {
+    return removePins(pinsOf(place.netns, place.interface));
+  }
+
+  /** Whether replies are sent from the port that was asked for. */
+  get replies(): boolean {
+    return (this.#maps.settings.get(0)?.replies ?? 0) === 1;
+  }
+
+  /**
+   * Adds rules, all or none; those that are there already stay with their counters.
+   *
+   * @throws ArgumentError; BarewireError `BW_EXISTS` when a port leads elsewhere, `BW_LIMIT` beyond 1024 rules.
+   */
+  add(...rules: readonly RedirectRule[]): void {
+    this.#rules.add(rules);
+  }
+
+  /** Removes the rule of a port; whether there was one. */
+  delete(asked: Pick<RedirectRule, 'protocol' | 'from'>): boolean {
+    return this.#rules.remove(asked);
+  }
+
+  /** All rules, by protocol and port, with what they did. */
+  list(): RuleStatus[] {
+    return this.#rules.list();
+  }
+
+  /**
+   * Packets as they are sent to another port, from now on.
+   *
+   * @throws BarewireError `BW_BUSY` when another process reads them: each event goes to one reader.
+   */
+  events(options: { readonly signal?: AbortSignal | undefined } = {}): AsyncGenerator<PortRedirect> {
+    return portRedirects(this.#maps.events, this.#maps.settings, options.signal);
+  }
+
+  /** Detaches, unless it was kept. A second call does nothing. */
+  close(): void {
+    closeAll(this.#own);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Gives everything back when a step fails. */
+  static #build(make: (own: Disposable[]) => Standing): Redirector {
+    const own: Disposable[] = [];
+    try {
+      return new Redirector(make(own), own);
+    } catch (error) {
+      closeAll(own);
+      throw error;
+    }
+  }
+}
+
+/** What is attached. */
+interface Standing extends Pick<Redirector, 'interface' | 'mode' | 'refusals'> {
+  readonly maps: LiveMaps<RedirectMaps>;
+}
+
+const USUAL_FLOWS = 65_536;
+
+function closeAll(own: readonly Disposable[]): void {
+  for (const object of own.toReversed()) object[Symbol.dispose]();
+}
+
+/** Creates the maps; where they are to outlive the process, each with a pin. */
+function createMaps(
+  { flows = USUAL_FLOWS }: RedirectorOptions,
+  own: Disposable[],
+  pins?: RedirectPins,
+): LiveMaps<RedirectMaps> {
+  const made = Object.entries(redirectMaps({ flows })).map(([name, spec]) => {
+    const map =
+      spec.type === 'ringbuf' ? RingBuffer.create(spec as EventSpec) : BpfMap.create(spec as MapSpec);
+    own.push(map as Disposable);
+    if (pins !== undefined) (map as BpfMap).pin(pins.map(name));
+    return [name, map];
+  });
+  return Object.fromEntries(made) as LiveMaps<RedirectMaps>;
+}
+
+type EventSpec = RedirectMaps['events'];
+
+/** Maps that an earlier process pinned; undefined when they are not all there. */
+function pinnedMaps(pins: RedirectPins, own: Disposable[]): LiveMaps<RedirectMaps> | undefined {
+  const names = Object.keys(redirectMaps({ flows: USUAL_FLOWS }));
+  if (!names.every((name) => existsSync(pins.map(name)))) {
+    // What a process left that died while it made them is of no use.
+    removePins(pins);
+    return undefined;
+  }
+  using pinned = ObjectMap.open(pins.map('flows'));
+  const opened = Object.entries(redirectMaps({ flows: pinned.maxEntries })).map(([name, spec]) => {
+    const path = pins.map(name);
+    const map =
+      spec.type === 'ringbuf'
+        ? RingBuffer.openPinned(spec as EventSpec, path)
+        : BpfMap.openPinned(spec as MapSpec, path);
+    own.push(map as Disposable);
+    return [name, map];
+  });
+  return Object.fromEntries(opened) as LiveMaps<RedirectMaps>;
+}
+
+/** What an earlier process attached and pinned; undefined where nothing is, or its interface has gone. */
+function takeUp(
+  place: RedirectorPlace,
+  pins: RedirectPins,
+  maps: LiveMaps<RedirectMaps>,
+  own: Disposable[],
+): Standing | undefined {
+  if (!existsSync(pins.link)) return undefined;
+  const link = XdpLink.openPinned(pins.link);
+  own.push(link);
+  using net = new Netlink({ netns: place.netns });
+  const { name, index, xdp } = net.links.get(place.interface);
+  const info = link.info();
+  if (info.ifindex !== index) return undefined;
+  const attached = xdp.find(({ programId }) => programId === info.programId);
+  if (attached === undefined) return undefined;
+  return { interface: { name, index }, mode: attached.mode, refusals: [], maps };
+}
+
+/** Loads the program over the maps and attaches it; its rules are in place before the first packet meets it. */
+function attach(
+  options: RedirectorOptions,
+  maps: LiveMaps<RedirectMaps>,
+  own: Disposable[],
+  pins?: RedirectPins,
+): Standing {
+  using net = new Netlink({ netns: options.netns });
+  const { name, index } = net.links.get(options.interface);
+  if (options.mode === 'offload') throw new ModeRefusedError(name, [NO_OFFLOAD]);
+  new RuleTable(maps, name).add(options.rules ?? []);
+  const specs = redirectMaps({ flows: maps.flows.spec.maxEntries });
+  const loaded = load(redirectSpec(specs, { frags: probe('xdp-frags') }), { maps });
+  own.push(loaded);
+  // Replies first: a packet that is redirected without them would be answered from the wrong port.
+  if (options.replies === true) sendReplies(options, maps, own, pins);
+  if (pins !== undefined) unpin(pins.link);
+  const attachment = attachXdp(loaded.program, { ...options, interface: index });
+  own.push(attachment);
+  if (pins !== undefined) attachment.pin(pins.link);
+  const { mode, refusals } = attachment;
+  return { interface: { name, index }, mode, refusals, maps };
+}
+
+function sendReplies(
+  options: RedirectorPlace,
+  maps: LiveMaps<RedirectMaps>,
+  own: Disposable[],
+  pins?: RedirectPins,
+): void {
+  using net = new Netlink({ netns: options.netns });
+  const { index } = net.links.get(options.interface);
+  if (pins !== undefined && existsSync(pins.replies)) {
+    using pinned = TcxLink.openPinned(pins.replies);
+    if (pinned.info().ifindex === index) return;
+    unpin(pins.replies);
+  }
+  const { targets, hits, flows } = maps;
+  const specs = redirectMaps({ flows: flows.spec.maxEntries });
+  const spec = replySpec({ targets: specs.targets, hits: specs.hits, flows: specs.flows, reply: replyMap() });
+  const loaded = load(spec, { maps: { targets, hits, flows } });
+  own.push(loaded);
+  const link = TcxLink.attach(loaded.program, {
+    interface: index,
+    direction: 'egress',
+    netns: options.netns,
+  });
+  own.push(link);
+  if (pins !== undefined) link.pin(pins.replies);
+  maps.settings.set(0, { until: maps.settings.get(0)?.until ?? 0n, replies: 1 });
+}
+
+function nothingKept({ interface: name, netns }: RedirectorPlace): BarewireError {
+  using net = new Netlink({ netns });
+  net.links.get(name);
+  const others = pinnedInterfaces(netns);
+  return new BarewireError('BW_NOT_FOUND', `no ports are redirected for good on ${name}`, {
+    hint:
+      others.length > 0
+        ? `They are on ${others.join(', ')}.`
+        : `Add a rule: barewire redirect add ${name} udp 7999 7998`,
+  });
+}
+
+/** The one family of cards that takes programs (nfp) has arrays and hashes only. */
+const NO_OFFLOAD: ModeRefusal = {
+  mode: 'offload',
+  reason: 'no card that runs XDP programs itself has ring buffers, which the redirection needs',
+  remedy: 'Use the driver or the generic mode.',
+};
