@@ -3,9 +3,11 @@
  * rate, sends single packets with the time in them, for latencies.
  *
  *   node xsk-generator.js flood IFNAME SECONDS BATCH      (to be killed: the kernel repeats it in one call)
+ *   node xsk-generator.js steady IFNAME SECONDS PACKETS-PER-SECOND
  *   node xsk-generator.js clock IFNAME SECONDS PACKETS-PER-SECOND
  */
 import { argv, hrtime, stdout } from 'node:process';
+import { Sender } from '../src/apps/send.ts';
 import { assemble, call, exit, func, mov64, r1, r2 } from '../src/asm/index.ts';
 import { load } from '../src/bpf/index.ts';
 import { Netlink } from '../src/netlink/index.ts';
@@ -16,6 +18,7 @@ const frame = new Uint8Array(64);
 frame.set([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5]);
 const end = performance.now() + Number(secondsText) * 1000;
 if (kind === 'flood') flood(Number(figure));
+else if (kind === 'steady') await steady(Number(figure));
 else await clock(Number(figure));
 
 function flood(batchSize: number): void {
@@ -34,6 +37,18 @@ function flood(batchSize: number): void {
   stdout.write('ready\n');
   // Each call takes 25 ms before its first frame, in which the subject would have nothing to do: so only one.
   loaded.program.testRun({ data: frame, repeat: 0x7fff_ffff, liveFrames: true, batchSize });
+}
+
+async function steady(rate: number): Promise<void> {
+  await using sender = await Sender.open({
+    interface: name,
+    payload: { kind: 'frames', frames: [frame] },
+    engine: 'live',
+    rate,
+    duration: Number(secondsText) * 1000,
+  });
+  stdout.write('ready\n');
+  for await (const _ of sender.reports(60_000));
 }
 
 async function clock(perSecond: number): Promise<void> {

@@ -1,16 +1,18 @@
 /**
  * What bench/c/xsk-yardstick.c does, in TypeScript: same arguments, same output. A process of its own, as the C
- * program is, so that both are pinned and measured alike. In mode `packet` the same over AF_PACKET.
+ * program is, so that both are pinned and measured alike. In mode `packet` the same over AF_PACKET's mmap
+ * ring, in mode `plain` over AF_PACKET with a system call for each packet.
  */
 
 import { PerformanceObserver } from 'node:perf_hooks';
 import { argv, cpuUsage, exit, hrtime, memoryUsage, stderr, stdout } from 'node:process';
+import { openPlainPacket } from '../src/apps/bench-packet.ts';
 import { assemble, func, mov64, r0, exit as ret } from '../src/asm/index.ts';
 import { attachXdp, load } from '../src/bpf/index.ts';
 import { type Driver, drive, PacketLink, redirectSpec, Umem, XskSocket } from '../src/xsk/index.ts';
 
 const [scenario = '', name = '', seconds = '1', batchText, wait = 'nap', mode] = argv.slice(2);
-if (mode !== 'driver' && mode !== 'generic' && mode !== 'packet') {
+if (mode !== 'driver' && mode !== 'generic' && mode !== 'packet' && mode !== 'plain') {
   stderr.write('see the head of xsk-yardstick.c for the arguments\n');
   exit(2);
 }
@@ -20,7 +22,7 @@ const packet = new Uint8Array(64);
 packet.set([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5]);
 const samples: number[] = [];
 
-const subject = mode === 'packet' ? overPacket() : await overXdp(mode);
+const subject = mode === 'packet' || mode === 'plain' ? overPacket(mode) : await overXdp(mode);
 stdout.write('ready\n');
 let packets = 0;
 const { once } = subject;
@@ -104,7 +106,7 @@ async function overXdp(where: 'driver' | 'generic'): Promise<Subject> {
   return { once: works[scenario] ?? exit(2), fds: [socket.fd], mode: `${attached.mode} ${socket.mode}` };
 }
 
-function overPacket(): Subject {
+function overPacket(how: 'packet' | 'plain'): Subject {
   // So that the interface takes live frames as it does for AF_XDP.
   const assembly = assemble([func('pass', 1), mov64(r0, 2), ret()]);
   const pass = {
@@ -116,7 +118,7 @@ function overPacket(): Subject {
     maps: {},
   } as const;
   attachXdp(load({ ...pass, ...assembly }).program, { interface: name });
-  const link = PacketLink.open(name, { frames: 2048 });
+  const link = how === 'plain' ? overPlain() : PacketLink.open(name, { frames: 2048 });
   const ignore = (): void => {};
   const build = (bytes: Uint8Array, at: number): number => {
     bytes.set(packet, at);
@@ -150,7 +152,18 @@ function overPacket(): Subject {
       return count;
     },
   };
-  return { once: works[scenario] ?? exit(2), fds: [], mode: 'AF_PACKET' };
+  return { once: works[scenario] ?? exit(2), fds: [], mode: `AF_PACKET ${how}` };
+}
+
+function overPlain(): Pick<PacketLink, 'receive' | 'send'> {
+  const socket = openPlainPacket(name);
+  return {
+    receive: (visit, limit = batch) => socket.receive(visit, limit),
+    send: (count, build) => {
+      let index = 0;
+      return socket.send(count, (bytes, at) => build(bytes, at, 2048, index++));
+    },
+  };
 }
 
 function swap(bytes: Uint8Array, at: number, length: number): number {
