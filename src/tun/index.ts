@@ -7,4 +7,5 @@ export {
   datagramThrough,
 } from './bound-socket.ts';
 export { TunDevice, type TunOptions } from './device.ts';
+export { boundTransport, DeviceLine, type DeviceLineOptions, type DeviceUdp } from './device-line.ts';
 export { TunQueue, type TunVisit } from './queue.ts';

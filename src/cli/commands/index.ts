@@ -12,6 +12,7 @@ import { inspect } from './inspect.ts';
 import { lab } from './lab.ts';
 import { load, unload } from './load.ts';
 import { map } from './map.ts';
+import { proxy } from './proxy.ts';
 import { redirect } from './redirect.ts';
 import { reflect } from './reflect.ts';
 import { run } from './run.ts';
@@ -33,6 +34,7 @@ export const barewire: CommandGroup = group({
     redirect,
     reflect,
     drop,
+    proxy,
     bench,
     doctor,
     status,

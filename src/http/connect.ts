@@ -1,0 +1,70 @@
+import type { Duplex } from 'node:stream';
+import { tryParseIp } from '../address/index.ts';
+import type { Line } from './line.ts';
+
+/** How long an address has before the next is tried beside it, in ms: RFC 8305 section 5. */
+const ATTEMPT_DELAY = 250;
+
+/**
+ * A connection through a line to a name or an address. Of several addresses each is tried after the last has failed
+ * or kept silent for a while; the first that answers is taken, the others are closed (RFC 8305, all on one line).
+ *
+ * @throws With Node's codes, the first attempt's when all fail.
+ */
+export async function connectThrough(
+  line: Line,
+  host: string,
+  port: number,
+  options: { readonly signal?: AbortSignal | undefined; readonly judge?: (address: string) => void } = {},
+): Promise<Duplex> {
+  const { signal, judge } = options;
+  const given = signal === undefined ? {} : { signal };
+  const bare = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
+  const addresses = tryParseIp(bare) === undefined ? await line.resolve(bare, given) : [bare];
+  // All of them, before a packet leaves: a name with one public and one private address is a way to probe the latter.
+  for (const address of addresses) judge?.(address);
+  const [only] = addresses;
+  if (only !== undefined && addresses.length === 1) return await line.connect({ host: only, port, ...given });
+  return await race(line, addresses, port, signal);
+}
+
+async function race(
+  line: Line,
+  addresses: readonly string[],
+  port: number,
+  signal: AbortSignal | undefined,
+): Promise<Duplex> {
+  const over = new AbortController();
+  const signals = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal]);
+  const failures: unknown[] = [];
+  let won = false;
+  let next = 0;
+  return await new Promise<Duplex>((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
+    const attempt = (): void => {
+      clearTimeout(timer);
+      const host = addresses[next++];
+      if (host === undefined || won) return;
+      if (next < addresses.length) timer = setTimeout(attempt, ATTEMPT_DELAY);
+      line.connect({ host, port, signal: signals }).then(
+        (stream) => {
+          if (won) {
+            stream.destroy();
+            return;
+          }
+          won = true;
+          clearTimeout(timer);
+          resolve(stream);
+          over.abort();
+        },
+        (error: unknown) => {
+          if (won) return;
+          failures.push(error);
+          if (failures.length === addresses.length) reject(failures[0]);
+          else attempt();
+        },
+      );
+    };
+    attempt();
+  });
+}

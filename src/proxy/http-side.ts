@@ -1,0 +1,373 @@
+import {
+  type Agent,
+  createServer,
+  type IncomingMessage,
+  request as requestUpstream,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { isIP, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { LineHttpAgent } from '../http/index.ts';
+import { plainAddress } from './client-address.ts';
+import type { Destination } from './destination.ts';
+import { asProxyError, ProxyError } from './error.ts';
+import type { Exit } from './exit.ts';
+import type { Job } from './job.ts';
+import { pump } from './pump.ts';
+import type { ProxyService } from './service.ts';
+import { tunnel } from './tunnel.ts';
+import type { Admission } from './users.ts';
+
+/** In bytes, of a request's line and headers together. */
+const MAX_HEADER = 16_384;
+const MAX_HEADERS = 200;
+
+/** HTTP as clients of a proxy speak it: CONNECT (RFC 9110 section 9.3.6) and absolute-form (RFC 9112 section 3.2.2). */
+export class HttpSide {
+  readonly server: Server;
+  readonly #service: ProxyService;
+  readonly #agents = new WeakMap<Exit, Agent>();
+  /** Who a connection's client is, so that a kept-alive one proves it once. */
+  readonly #admissions = new WeakMap<Duplex, { readonly given: string; readonly admission: Admission }>();
+
+  constructor(service: ProxyService) {
+    this.#service = service;
+    this.server = createServer({
+      maxHeaderSize: MAX_HEADER,
+      headersTimeout: service.timeouts.request,
+      // A body may take its time; the tunnel's idle time-out watches it.
+      requestTimeout: 0,
+      keepAliveTimeout: 15_000,
+      connectionsCheckingInterval: 2_000,
+      insecureHTTPParser: false,
+      requireHostHeader: true,
+    });
+    this.server.maxHeadersCount = MAX_HEADERS;
+    this.server.on('request', (request, response) => void this.#request(request, response));
+    this.server.on('connect', (request, socket, head) => void this.#connect(request, socket, head));
+    this.server.on('clientError', (error, socket) => this.#garbled(error, socket));
+  }
+
+  /** Takes a client's connection over; `first` is what has been read of it. */
+  take(socket: Socket): void {
+    this.server.emit('connection', socket);
+  }
+
+  async #connect(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const client = clientOf(request);
+    // Until the tunnel stands somebody has to hear that the client is gone.
+    const gone = new AbortController();
+    const leave = (): void => gone.abort();
+    socket.on('error', leave).on('close', leave);
+    let job: Job | undefined;
+    try {
+      const admission = await this.#admit(request, client);
+      const destination = parseAuthority(request.url ?? '', undefined);
+      job = this.#service.begin(client, 'connect', admission, destination);
+      const upstream = await this.#service.connect(job, gone.signal);
+      socket.off('error', leave).off('close', leave);
+      job.holdExit(() => {
+        socket.destroy();
+        upstream.destroy();
+      });
+      socket.write(`HTTP/1.1 200 Connection established\r\n${exitHeaders(job.exit)}\r\n`);
+      const charged = job;
+      if (head.length > 0) {
+        charged.up(head.length);
+        upstream.write(head);
+      }
+      const failure = await tunnel(socket, upstream, {
+        up: (bytes) => charged.up(bytes),
+        down: (bytes) => charged.down(bytes),
+        idle: this.#service.timeouts.idle,
+      });
+      job.finish(200, failure);
+    } catch (error) {
+      const failure = asProxyError(error);
+      if (job !== undefined) job.finish(failure.status, failure);
+      else if (failure.code !== 'BW_PROXY_LIMIT')
+        this.#service.reject(client, 'connect', failure.status, failure);
+      const body = `${failure.message}${failure.hint === undefined ? '' : `\n${failure.hint}`}\n`;
+      socket.end(
+        `HTTP/1.1 ${failure.status} ${reason(failure.status)}\r\nContent-Type: text/plain; charset=utf-8\r\n` +
+          `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n` +
+          `${headerLines(errorHeaders(failure))}${exitHeaders(job?.exit)}\r\n${body}`,
+      );
+      socket.on('error', () => socket.destroy());
+    }
+  }
+
+  async #request(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const client = clientOf(request);
+    let job: Job | undefined;
+    try {
+      const admission = await this.#admit(request, client);
+      const target = parseAbsolute(request.url ?? '');
+      job = this.#service.begin(client, 'http', admission, target.destination);
+      this.#service.judge(target.destination);
+      const exit = this.#service.route(job);
+      await this.#forward(job, exit, target, request, response);
+    } catch (error) {
+      const failure = asProxyError(error);
+      if (job !== undefined) job.finish(failure.status, failure);
+      else if (failure.code !== 'BW_PROXY_LIMIT')
+        this.#service.reject(client, 'http', failure.status, failure);
+      if (response.headersSent) {
+        // The status is out already: a cut connection is the only honest way to say that the rest is missing.
+        response.destroy();
+        return;
+      }
+      const body = `${failure.message}${failure.hint === undefined ? '' : `\n${failure.hint}`}\n`;
+      response.writeHead(failure.status, {
+        'Content-Type': 'text/plain; charset=utf-8',
+        'Content-Length': Buffer.byteLength(body),
+        // The body of a refused request is not read: what follows on this connection could be anything.
+        Connection: 'close',
+        ...errorHeaders(failure),
+        ...exitRecord(job?.exit),
+      });
+      response.end(body);
+    }
+  }
+
+  async #forward(
+    job: Job,
+    exit: Exit,
+    target: AbsoluteTarget,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const { host, port } = target.destination;
+    const upstream = requestUpstream({
+      agent: this.#agentOf(exit),
+      host,
+      port,
+      method: request.method,
+      path: target.path,
+      headers: forwardedHeaders(request.rawHeaders, target.authority),
+      setHost: false,
+    });
+    const end = (): void =>
+      void upstream.destroy(new ProxyError('BW_PROXY_EXIT_GONE', `exit ${exit.name} is changing`));
+    job.holdExit(end);
+    const { connect, idle } = this.#service.timeouts;
+    const late = setTimeout(() => {
+      upstream.destroy(
+        new ProxyError('BW_PROXY_TIMEOUT', `no answer began within ${(connect + idle) / 1000} s`),
+      );
+    }, connect + idle);
+    const left = (): void => {
+      if (!response.writableFinished)
+        upstream.destroy(new ProxyError('BW_PROXY_UPSTREAM', 'the client went away'));
+    };
+    response.once('close', left);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        upstream.once('error', (error) => reject(this.#service.failure(error, exit)));
+        upstream.once('response', (answer) => {
+          clearTimeout(late);
+          response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? '', [
+            ...returnedHeaders(answer.rawHeaders),
+            ...Object.entries(exitRecord(exit)).flat(),
+          ]);
+          pump(answer, response, (bytes) => job.down(bytes));
+          answer.once('error', reject);
+          response.once('finish', resolve);
+          response.once('error', reject);
+          response.once('close', () =>
+            response.writableFinished ? resolve() : reject(new Error('the client went away')),
+          );
+        });
+        pump(request, upstream, (bytes) => job.up(bytes));
+        request.once('error', reject);
+      });
+      job.finish(response.statusCode);
+    } finally {
+      clearTimeout(late);
+      response.off('close', left);
+      upstream.destroy();
+    }
+  }
+
+  async #admit(request: IncomingMessage, client: string): Promise<Admission> {
+    const given = request.headers['proxy-authorization'];
+    if (given === undefined) {
+      const admission = this.#service.users.byAddress(client);
+      if (admission !== undefined) return admission;
+      throw new ProxyError('BW_PROXY_AUTHENTICATION', 'this proxy asks for a user name and a password');
+    }
+    const known = this.#admissions.get(request.socket);
+    if (known?.given === given) return known.admission;
+    const [scheme = '', encoded = ''] = given.split(' ', 2);
+    const plain = Buffer.from(encoded, 'base64').toString();
+    const colon = plain.indexOf(':');
+    if (scheme.toLowerCase() !== 'basic' || colon === -1) {
+      throw new ProxyError('BW_PROXY_AUTHENTICATION', 'only Basic authentication is understood');
+    }
+    const admission = await this.#service.users.byPassword(
+      client,
+      plain.slice(0, colon),
+      plain.slice(colon + 1),
+    );
+    this.#admissions.set(request.socket, { given, admission });
+    return admission;
+  }
+
+  #agentOf(exit: Exit): Agent {
+    let agent = this.#agents.get(exit);
+    if (agent === undefined) {
+      agent = new LineHttpAgent(exit.line, {
+        keepAlive: true,
+        maxFreeSockets: 64,
+        // Upstream connections are shared between a user's requests only as far as they leave by the same address.
+        timeout: 30_000,
+        judge: (address) => this.#service.judgeAddress(address),
+      });
+      this.#agents.set(exit, agent);
+    }
+    return agent;
+  }
+
+  #garbled(error: Error & { readonly code?: string }, socket: Duplex): void {
+    const status =
+      error.code === 'HPE_HEADER_OVERFLOW' ? 431 : error.code === 'ERR_HTTP_REQUEST_TIMEOUT' ? 408 : 400;
+    const client = (socket as Socket).remoteAddress ?? '';
+    if (error.code !== 'ECONNRESET') this.#service.reject(client, 'http', status, error);
+    if (!socket.writable || (socket as Socket).bytesWritten > 0) socket.destroy();
+    else socket.end(`HTTP/1.1 ${status} ${reason(status)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+  }
+}
+
+interface AbsoluteTarget {
+  readonly destination: Destination;
+  /** As the Host header has it. */
+  readonly authority: string;
+  readonly path: string;
+}
+
+/** @throws ProxyError `BW_PROXY_REQUEST` unless it is `http://HOST[:PORT]/…`. */
+function parseAbsolute(url: string): AbsoluteTarget {
+  const match = /^(https?):\/\/([^/?#]*)([^#]*)$/i.exec(url);
+  if (match === null) {
+    throw new ProxyError('BW_PROXY_REQUEST', 'this is a proxy, and the request names no server', {
+      hint: 'Set it as the proxy of your client, as in curl --proxy.',
+    });
+  }
+  const [, scheme = '', authority = '', rest = ''] = match;
+  if (scheme.toLowerCase() !== 'http') {
+    throw new ProxyError('BW_PROXY_REQUEST', 'https is tunnelled with CONNECT, not asked for in the clear');
+  }
+  if (authority.includes('@')) throw new ProxyError('BW_PROXY_REQUEST', 'the URL holds a user name');
+  const path = rest.startsWith('/') ? rest : `/${rest}`;
+  return { destination: parseAuthority(authority, 80), authority, path };
+}
+
+/** `HOST:PORT`, IPv6 in brackets. @throws ProxyError `BW_PROXY_REQUEST` */
+function parseAuthority(text: string, defaultPort: number | undefined): Destination {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]/\s]+))(?::(\d{1,5}))?$/i.exec(text);
+  const [, ipv6, plain, digits] = match ?? [];
+  const port = digits === undefined ? defaultPort : Number(digits);
+  const host = ipv6 ?? plain;
+  if (
+    host === undefined ||
+    port === undefined ||
+    port < 1 ||
+    port > 65_535 ||
+    (ipv6 !== undefined && isIP(ipv6) !== 6)
+  ) {
+    throw new ProxyError('BW_PROXY_REQUEST', 'the destination is not HOST:PORT');
+  }
+  return { host, port };
+}
+
+/** Fields between two hops and not for the next (RFC 9110 section 7.6.1), and those that speak of this proxy. */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/**
+ * The client's fields as they go on, in their order and spelling. The Host field is made from the request's target,
+ * whatever the client's own said (RFC 9112 section 3.2.2): two opinions about the server are how requests are
+ * smuggled. The body's framing is Node's to write: it goes on with the length it came with, or in chunks.
+ */
+function forwardedHeaders(raw: readonly string[], authority: string): string[] {
+  const dropped = new Set(['host', ...namedByConnection(raw)]);
+  const chunked = raw.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'transfer-encoding');
+  const kept = pairs(raw).filter(
+    ([name]) => !HOP_BY_HOP.has(name.toLowerCase()) && !dropped.has(name.toLowerCase()),
+  );
+  return ['Host', authority, ...kept.flat(), ...(chunked ? ['Transfer-Encoding', 'chunked'] : [])];
+}
+
+function returnedHeaders(raw: readonly string[]): string[] {
+  const dropped = namedByConnection(raw);
+  return pairs(raw)
+    .filter(([name]) => !HOP_BY_HOP.has(name.toLowerCase()) && !dropped.has(name.toLowerCase()))
+    .flat();
+}
+
+function namedByConnection(raw: readonly string[]): Set<string> {
+  return new Set(
+    pairs(raw)
+      .filter(([name]) => name.toLowerCase() === 'connection')
+      .flatMap(([, value]) => value.split(',').map((token) => token.trim().toLowerCase())),
+  );
+}
+
+function pairs(raw: readonly string[]): [string, string][] {
+  const list: [string, string][] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) list.push([raw[i]!, raw[i + 1]!]);
+  return list;
+}
+
+function errorHeaders(failure: ProxyError): Record<string, string> {
+  return {
+    ...(failure.status === 407 ? { 'Proxy-Authenticate': 'Basic realm="barewire"' } : {}),
+    'X-Proxy-Error': `${failure.code}: ${failure.message.replaceAll(/[^\x20-\x7e]/g, '?')}`,
+  };
+}
+
+function exitRecord(exit: Exit | undefined): Record<string, string> {
+  if (exit === undefined) return {};
+  return { 'X-Exit': exit.name, ...(exit.address === undefined ? {} : { 'X-Exit-Address': exit.address }) };
+}
+
+function exitHeaders(exit: Exit | undefined): string {
+  return headerLines(exitRecord(exit));
+}
+
+function headerLines(record: Readonly<Record<string, string>>): string {
+  return Object.entries(record)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('');
+}
+
+const REASONS: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  403: 'Forbidden',
+  407: 'Proxy Authentication Required',
+  408: 'Request Timeout',
+  429: 'Too Many Requests',
+  431: 'Request Header Fields Too Large',
+  501: 'Not Implemented',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+  504: 'Gateway Timeout',
+};
+
+function reason(status: number): string {
+  return REASONS[status] ?? 'Error';
+}
+
+function clientOf(request: IncomingMessage): string {
+  return plainAddress(request.socket.remoteAddress);
+}

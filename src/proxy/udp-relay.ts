@@ -1,0 +1,103 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { tryParseIp } from '../address/index.ts';
+import type { LineUdp } from '../http/index.ts';
+import { plainAddress } from './client-address.ts';
+import type { Destination } from './destination.ts';
+import { ProxyError } from './error.ts';
+import type { Exit } from './exit.ts';
+import type { Job } from './job.ts';
+import type { ProxyService } from './service.ts';
+import { datagramHeader, parseDatagram } from './socks.ts';
+
+export interface UdpRelay {
+  /** Where the client sends its datagrams. */
+  readonly address: Destination;
+  close(): void;
+}
+
+/** Names that one relay remembers. */
+const MAX_NAMES = 256;
+
+/**
+ * A SOCKS5 UDP relay: datagrams of one client out by one exit, and answers back. Only from the address that asked for
+ * it, and once its first datagram has come, from that port alone.
+ *
+ * @throws ProxyError `BW_PROXY_COMMAND` when the exit carries no UDP.
+ */
+export async function openUdpRelay(
+  service: ProxyService,
+  job: Job,
+  exit: Exit,
+  where: { readonly local: string; readonly client: string },
+): Promise<UdpRelay> {
+  const { line } = exit;
+  if (line.openUdp === undefined) {
+    throw new ProxyError('BW_PROXY_COMMAND', `exit ${exit.name} carries no UDP`);
+  }
+  const far = await line.openUdp();
+  const near = createSocket(where.local.includes(':') ? 'udp6' : 'udp4');
+  try {
+    near.bind({ address: where.local, port: 0 });
+    await once(near, 'listening');
+  } catch (error) {
+    near.close();
+    far.close();
+    throw error;
+  }
+  const forward = forwarder(service, job, exit, far);
+  let clientPort: number | undefined;
+  near.on('message', (message, from) => {
+    if (plainAddress(from.address) !== where.client) return;
+    clientPort ??= from.port;
+    if (from.port !== clientPort) return;
+    forward(message);
+  });
+  near.on('error', () => near.close());
+  far.onMessage = (payload, host, port) => {
+    if (clientPort === undefined) return;
+    // Over its rate, a datagram is dropped: that is what a full link does.
+    if (job.down(payload.length) > 0) return;
+    near.send([datagramHeader({ host, port }), payload], clientPort, where.client, () => undefined);
+  };
+  return {
+    address: { host: where.local, port: near.address().port },
+    close() {
+      near.close();
+      far.close();
+    },
+  };
+}
+
+/** Takes the client's datagrams; what is malformed, refused or too much is dropped, as UDP's sender must expect. */
+function forwarder(
+  service: ProxyService,
+  job: Job,
+  exit: Exit,
+  far: LineUdp,
+): (datagram: Uint8Array) => void {
+  const names = new Map<string, Promise<string>>();
+  const resolve = (name: string): Promise<string> => {
+    let address = names.get(name);
+    if (address === undefined) {
+      const [oldest] = names.keys();
+      if (names.size >= MAX_NAMES && oldest !== undefined) names.delete(oldest);
+      address = exit.line.resolve(name).then(([first = '']) => first);
+      address.catch(() => names.delete(name));
+      names.set(name, address);
+    }
+    return address;
+  };
+  const send = async (datagram: Uint8Array): Promise<void> => {
+    const { destination, offset } = parseDatagram(datagram);
+    service.judge(destination);
+    const { host, port } = destination;
+    const address = tryParseIp(host) === undefined ? await resolve(host) : host;
+    service.judgeAddress(address);
+    const payload = datagram.subarray(offset);
+    if (job.up(payload.length) === 0) far.send(payload, address, port);
+  };
+  return (datagram) => {
+    send(datagram).catch(() => undefined);
+  };
+}

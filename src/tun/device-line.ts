@@ -1,0 +1,182 @@
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { Netlink } from '../netlink/index.ts';
+import { type DnsTransport, type ExchangeOptions, Resolver } from '../resolver/index.ts';
+import type { Netns } from '../sys/index.ts';
+import { type BoundOptions, connectThrough, datagramThrough } from './bound-socket.ts';
+
+export interface DeviceLineOptions {
+  /** As people see it. Default is the device's name. */
+  readonly name?: string;
+  readonly device: string;
+  /** Default is the caller's. */
+  readonly netns?: Netns | string | undefined;
+  /** Name servers to ask through the device. */
+  readonly dns: readonly string[];
+}
+
+/** In ms. How long addresses that the kernel told are taken as they are. */
+const FRESH = 1_000;
+
+/**
+ * A device of the kernel's as a way out: connections, datagrams and name queries that leave by it and by nothing else,
+ * whatever the routing table says.
+ */
+export class DeviceLine {
+  readonly name: string;
+  readonly device: string;
+  readonly dns: readonly string[];
+  readonly #bound: BoundOptions;
+  readonly #resolver: Resolver;
+  #addresses: readonly string[] = [];
+  #asked = Number.NEGATIVE_INFINITY;
+
+  constructor(options: DeviceLineOptions) {
+    const { device, netns, dns } = options;
+    this.name = options.name ?? device;
+    this.device = device;
+    this.dns = dns;
+    this.#bound = { device, netns };
+    this.#resolver = new Resolver({
+      servers: () => dns,
+      transport: boundTransport(this.#bound),
+      now: () => performance.now(),
+      random16: () => randomInt(0x1_0000),
+      versions: () => (this.addresses.some((address) => address.includes(':')) ? [6, 4] : [4]),
+    });
+  }
+
+  /** The device's own addresses that reach beyond its link; none while it is down or missing. */
+  get addresses(): readonly string[] {
+    const now = performance.now();
+    if (now - this.#asked > FRESH) {
+      this.#asked = now;
+      this.#addresses = addressesOf(this.#bound);
+    }
+    return this.#addresses;
+  }
+
+  /** @throws With Node's codes. */
+  async connect(target: {
+    readonly host: string;
+    readonly port: number;
+    readonly signal?: AbortSignal;
+  }): Promise<Duplex> {
+    const { host, port, signal } = target;
+    const socket = connectThrough({ ...this.#bound, host, port, allowHalfOpen: true, noDelay: true });
+    return await connected(socket, signal);
+  }
+
+  /** @throws ResolveError */
+  async resolve(name: string, options: { readonly signal?: AbortSignal } = {}): Promise<readonly string[]> {
+    return await this.#resolver.resolve(name, options);
+  }
+
+  /** Datagrams to IPv4 and, where the device has an address, IPv6 destinations. */
+  async openUdp(): Promise<DeviceUdp> {
+    const sockets = await Promise.all(
+      ([4, 6] as const).map((version) => datagramThrough({ ...this.#bound, version })),
+    );
+    const [ipv4, ipv6] = sockets;
+    const udp: DeviceUdp = {
+      onMessage: undefined,
+      send(payload, host, port) {
+        const socket = host.includes(':') ? ipv6 : ipv4;
+        // A datagram that cannot go is a datagram lost, as on any network.
+        socket?.send(payload, port, host, () => undefined);
+      },
+      close() {
+        for (const socket of sockets) socket.close();
+      },
+    };
+    for (const socket of sockets) {
+      socket.on('error', () => undefined);
+      socket.on('message', (message, from) => udp.onMessage?.(message, from.address, from.port));
+    }
+    return udp;
+  }
+}
+
+/** Datagrams by one device. */
+export interface DeviceUdp {
+  send(payload: Uint8Array, host: string, port: number): void;
+  onMessage: ((payload: Uint8Array, host: string, port: number) => void) | undefined;
+  close(): void;
+}
+
+/** What others can see it by; IPv4 first. A device that is missing has none, which is no error: lines come and go. */
+function addressesOf({ device, netns }: BoundOptions): readonly string[] {
+  using net = new Netlink(netns === undefined ? {} : { netns });
+  const link = net.links.find(device);
+  if (link === undefined || !link.up || link.carrier === false) return [];
+  return net.addresses
+    .list({ link: link.index })
+    .filter(({ scope, flags }) => scope === 'global' && !flags.includes('tentative'))
+    .sort((a, b) => a.version - b.version)
+    .map(({ address }) => address);
+}
+
+/** Waits for a connection, or for the reason why there is none. */
+async function connected(socket: Socket, signal: AbortSignal | undefined): Promise<Socket> {
+  try {
+    await once(socket, 'connect', signal === undefined ? {} : { signal });
+    return socket;
+  } catch (error) {
+    socket.on('error', () => undefined);
+    socket.destroy();
+    throw error;
+  }
+}
+
+/** Name queries that leave by one device. */
+export function boundTransport(bound: BoundOptions): DnsTransport {
+  return {
+    async exchange(server, query, accept, { timeout }) {
+      const socket = await datagramThrough({ ...bound, version: server.includes(':') ? 6 : 4 });
+      try {
+        return await new Promise((resolve, reject) => {
+          const timer = setTimeout(() => reject(late(server, timeout)), timeout);
+          socket.on('error', reject);
+          socket.on('close', () => clearTimeout(timer));
+          socket.on('message', (message, from) => {
+            if (from.port === DNS_PORT && from.address === server && accept(message)) resolve(message);
+          });
+          socket.send(query, DNS_PORT, server, (error) => error !== null && reject(error));
+        });
+      } finally {
+        socket.close();
+      }
+    },
+    async exchangeStream(server, query, { timeout }: ExchangeOptions) {
+      const signal = AbortSignal.timeout(timeout);
+      const socket = await connected(connectThrough({ ...bound, host: server, port: DNS_PORT }), signal);
+      try {
+        socket.write(Uint8Array.of(query.length >> 8, query.length & 0xff));
+        socket.write(query);
+        return await readMessage(socket, signal);
+      } finally {
+        socket.destroy();
+      }
+    },
+  };
+}
+
+const DNS_PORT = 53;
+
+/** One message behind its two bytes of length (RFC 7766 section 8). */
+async function readMessage(socket: Socket, signal: AbortSignal): Promise<Uint8Array> {
+  let bytes: Buffer = Buffer.alloc(0);
+  signal.addEventListener('abort', () => socket.destroy(signal.reason as Error), { once: true });
+  for await (const chunk of socket) {
+    bytes = Buffer.concat([bytes, chunk as Buffer]);
+    const length = bytes.length < 2 ? Number.POSITIVE_INFINITY : bytes.readUInt16BE(0);
+    if (bytes.length >= 2 + length) return bytes.subarray(2, 2 + length);
+  }
+  throw new Error('the name server closed the connection before its answer was complete');
+}
+
+function late(server: string, timeout: number): Error {
+  return Object.assign(new Error(`${server} did not answer within ${timeout} ms`), { code: 'ETIMEDOUT' });
+}
