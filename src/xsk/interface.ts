@@ -1,9 +1,9 @@
 import { EventEmitter } from 'node:events';
 import { parseMac } from '../address/index.ts';
-import { attachXdp, type BpfMap, load, type XdpAttachment } from '../bpf/index.ts';
+import { attachXdp, type BpfMap, type LiveMaps, load, type XdpAttachment } from '../bpf/index.ts';
 import { ArgumentError, BarewireError } from '../error.ts';
 import { type Monitor, Netlink, type XdpMode } from '../netlink/index.ts';
-import type { ProgramSpec } from '../spec/index.ts';
+import type { MapSpecs, ProgramSpec } from '../spec/index.ts';
 import { type Netns, withNetns } from '../sys/index.ts';
 import type { CopyMode, Refusal, RingSizes } from './bind.ts';
 import type { BusyPollOptions } from './busy-poll.ts';
@@ -127,7 +127,7 @@ interface InterfaceParts {
   readonly sockets: readonly XskSocket[];
   readonly attachment: XdpAttachment;
   readonly map: BpfMap<number, number, XskSocket>;
-  readonly loaded: Disposable;
+  readonly loaded: Disposable & { readonly maps: LiveMaps<MapSpecs> };
   readonly settings: NapiSettings | undefined;
   readonly netns: Netns | string | undefined;
 }
@@ -147,6 +147,8 @@ export class XskInterface extends EventEmitter<InterfaceEvents> implements Async
   readonly copy: CopyMode;
   /** What was asked for and not granted, with the reasons. */
   readonly refusals: readonly Refusal[];
+  /** The program's maps, for a program of one's own to be told what to do. Closed with the interface. */
+  readonly maps: LiveMaps<MapSpecs>;
   readonly #attachment: XdpAttachment;
   readonly #map: BpfMap<number, number, XskSocket>;
   readonly #loaded: Disposable;
@@ -176,6 +178,7 @@ export class XskInterface extends EventEmitter<InterfaceEvents> implements Async
     this.#attachment = attachment;
     this.#map = parts.map;
     this.#loaded = parts.loaded;
+    this.maps = parts.loaded.maps;
     this.#settings = parts.settings;
     this.#net = new Netlink({ netns: parts.netns });
     this.#monitor = this.#net.monitor({ groups: ['link'] });

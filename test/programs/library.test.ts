@@ -5,8 +5,9 @@ import { etherTypeRedirect } from '../../src/programs/ethertype-redirect.ts';
 import { ipv6Walk } from '../../src/programs/ipv6-walk.ts';
 import { mssClamp } from '../../src/programs/mss-clamp.ts';
 import { portRewrite } from '../../src/programs/port-rewrite.ts';
+import { pppoeRedirect } from '../../src/programs/pppoe-redirect.ts';
 import { udpChecksum } from '../../src/programs/udp-checksum.ts';
-import { agree, noise, noises } from '../compiler/agree.ts';
+import { agree, type Fill, noise, noises } from '../compiler/agree.ts';
 
 /** The Internet checksum over some parts, the plain way. */
 function checksum(...parts: readonly Uint8Array[]): number {
@@ -109,6 +110,25 @@ describe('the library’s programs, in Node and in the kernel', () => {
       etherTypes: [[0x0800, 1]],
     });
     assert.equal(results[0]?.verdict, 'pass');
+  });
+
+  it('PPPoE redirect: looks through two tags for what is listed', () => {
+    const frame = (...types: readonly number[]): Uint8Array => {
+      const bytes = new Uint8Array(60);
+      types.forEach((type, i) => void new DataView(bytes.buffer).setUint16(12 + 4 * i, type));
+      return bytes;
+    };
+    const frames = [
+      frame(0x8863),
+      frame(0x8100, 0x8864),
+      frame(0x88a8, 0x8100, 0x8864),
+      frame(0x8100, 0x8100, 0x8100, 0x8864),
+      frame(0x0800),
+    ];
+    // In a test run there is no socket, so all of them pass in the end: what counts is that both sides agree.
+    const listed: Fill = { etherTypes: [0x8863, 0x8864].map((type) => [type, 1] as const) };
+    const results = agree(pppoeRedirect(4), [...cut(frames), ...noises(30)], listed);
+    assert.ok(results.every(({ verdict }) => verdict === 'pass' || verdict === 'aborted'));
   });
 
   it('UDP checksum: drops the wrong ones of any length', () => {
