@@ -100,16 +100,25 @@ export class Redirector implements Disposable {
    */
   static keep(options: RedirectorOptions): Redirector {
     checkRules(options.rules ?? []);
+    requireInterface(options);
     ensureBpffs();
     const pins = pinsOf(options.netns, options.interface);
-    return Redirector.#build((own) => {
-      const maps = pinnedMaps(pins, own) ?? createMaps(options, own, pins);
-      const standing = takeUp(options, pins, maps, own);
-      if (standing === undefined) return attach(options, maps, own, pins);
-      new RuleTable(maps, options.interface).add(options.rules ?? []);
-      if (options.replies === true) sendReplies(options, maps, own, pins);
-      return standing;
-    });
+    let fresh = false;
+    try {
+      return Redirector.#build((own) => {
+        let maps = pinnedMaps(pins, own);
+        fresh = maps === undefined;
+        maps ??= createMaps(options, own, pins);
+        const standing = takeUp(options, pins, maps, own);
+        if (standing === undefined) return attach(options, maps, own, pins);
+        new RuleTable(maps, options.interface).add(options.rules ?? []);
+        if (options.replies === true) sendReplies(options, maps, own, pins);
+        return standing;
+      });
+    } catch (error) {
+      if (fresh) removePins(pins);
+      throw error;
+    }
   }
 
   /** Opens what {@link keep} left. @throws BarewireError `BW_NOT_FOUND` when there is nothing. */
@@ -308,9 +317,15 @@ function sendReplies(
   maps.settings.set(0, { until: maps.settings.get(0)?.until ?? 0n, replies: 1 });
 }
 
-function nothingKept({ interface: name, netns }: RedirectorPlace): BarewireError {
+/** Says which name is near, where there is no such interface. */
+function requireInterface({ interface: name, netns }: RedirectorPlace): void {
   using net = new Netlink({ netns });
   net.links.get(name);
+}
+
+function nothingKept(place: RedirectorPlace): BarewireError {
+  requireInterface(place);
+  const { interface: name, netns } = place;
   const others = pinnedInterfaces(netns);
   return new BarewireError('BW_NOT_FOUND', `no ports are redirected for good on ${name}`, {
     hint:
