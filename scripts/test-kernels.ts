@@ -30,6 +30,7 @@ const TESTS = [
   'bpf/',
   'btf/program',
   'btf/vmlinux',
+  'object/dispatcher',
   'programs/',
   'xsk/redirect',
 ];

@@ -22,9 +22,14 @@ const TOOLS: Readonly<Record<string, string>> = {
   bpftool: 'bpftool',
   ethtool: 'ethtool',
   ip: 'iproute2',
+  nsenter: 'util-linux',
   ping: 'iputils-ping',
   setpriv: 'util-linux',
+  'xdp-loader': 'xdp-tools',
 };
+
+/** The objects that come with libxdp and xdp-tools, one of which xdp-loader puts beneath every other. */
+const OBJECTS = `/usr/lib/${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu/bpf`;
 
 /** What they read. */
 const TOOL_DATA: Readonly<Record<string, string>> = { '/etc/protocols': 'netbase' };
@@ -44,5 +49,6 @@ export function projectFiles(): ArchiveEntry[] {
     ),
     ...['package.json', 'README.md'].map((name) => copy(`${ROOT}${name}`, `${GUEST_ROOT}/${name}`)),
     ...Object.keys(TOOL_DATA).map((path) => copy(path)),
+    ...tree(OBJECTS, OBJECTS),
   ];
 }

@@ -1,3 +1,4 @@
+import { type DispatchedProgram, dispatcherOn } from '../bpf/index.ts';
 import { BarewireError } from '../error.ts';
 import { type AttachedXdp, Netlink, type XdpMode } from '../netlink/index.ts';
 import { SystemError } from '../sys/index.ts';
@@ -12,6 +13,8 @@ export interface AttachedProgram {
   readonly mode: XdpMode;
   readonly program: ProgramDetails;
   readonly owner: Owner;
+  /** The programs that it runs, in their order, where it is a dispatcher; absent otherwise. */
+  readonly dispatches?: readonly DispatchedProgram[];
 }
 
 export interface StatusOptions {
@@ -64,8 +67,20 @@ export function status(options: StatusOptions = {}): Status {
     mode: xdp.mode,
     program: ownership.program(xdp.programId),
     owner: ownership.owner(index, xdp.programId),
+    ...dispatchedBy(index, xdp.programId),
   }));
   return { programs, unseen, limited: ownership.limited };
+}
+
+function dispatchedBy(ifindex: number, programId: number): Pick<AttachedProgram, 'dispatches'> {
+  try {
+    const programs = dispatcherOn(ifindex, programId)?.programs;
+    return programs === undefined ? {} : { dispatches: programs };
+  } catch (error) {
+    // Who may not open programs sees no more than that one is there; that is said already.
+    if (error instanceof SystemError && error.code === 'BW_PERMISSION') return {};
+    throw error;
+  }
 }
 
 /** Lets netlink say which names are near. */

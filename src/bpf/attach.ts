@@ -86,8 +86,8 @@ export class ModeRefusedError extends BarewireError {
   }
 }
 
-/** Who is on the interface. */
-interface Occupant {
+/** @internal Who is on the interface. */
+export interface Occupant {
   readonly mode: XdpMode;
   readonly programId: number;
   readonly name: string | undefined;
@@ -287,7 +287,8 @@ function settledOccupants(net: Netlink, link: Link): Occupant[] {
   return occupants;
 }
 
-function occupantsOf(link: Link): Occupant[] {
+/** @internal */
+export function occupantsOf(link: Link): Occupant[] {
   return link.xdp.map(({ mode, programId }) => {
     let name: string | undefined;
     let linkId: number | undefined;
@@ -313,7 +314,8 @@ function findLink(ifindex: number, programId: number): number | undefined {
   return undefined;
 }
 
-function evict(net: Netlink, link: Link, occupant: Occupant): void {
+/** @internal Takes exactly this occupant off. */
+export function evict(net: Netlink, link: Link, occupant: Occupant): void {
   if (occupant.linkId !== undefined) {
     using fd = openById('link', occupant.linkId);
     if (fd !== undefined) XdpLink.fromFd(fd).detach();

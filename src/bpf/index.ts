@@ -9,6 +9,16 @@ export {
   OccupiedError,
   type XdpAttachment,
 } from './attach.ts';
+export {
+  type DispatchedProgram,
+  type Dispatcher,
+  dispatcherOn,
+  type Joined,
+  joinDispatcher,
+  leaveDispatcher,
+  type Newcomer,
+} from './dispatcher.ts';
+export { dispatcherRefusal } from './dispatcher-program.ts';
 export * from './info.ts';
 export { kernelTypes, typesById } from './kernel-types.ts';
 export { type LiveMap, type LiveMaps, type Loaded, type LoadOptions, load } from './load.ts';

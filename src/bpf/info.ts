@@ -98,6 +98,15 @@ export function programInfo(fd: Fd): ProgramInfo {
   };
 }
 
+/** The number of a program's first function in its BTF, whose name is not cut as the program's is; 0 without. */
+export function entryType(fd: Fd): number {
+  // struct bpf_prog_info { func_info_rec_size @132, func_info @136, nr_func_info @144 }
+  const record = new Uint32Array(2);
+  const request = new Attribute(232).u32(132, 8).pointer(136, record).u32(144, 1);
+  objectInfo(fd, request.bytes);
+  return record[1] ?? 0;
+}
+
 /** Describes a link by its descriptor. */
 export function linkInfo(fd: Fd): LinkInfo {
   const view = objectInfo(fd, new Uint8Array(32));

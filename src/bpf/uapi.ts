@@ -111,6 +111,9 @@ export const PROGRAM_TYPE_XDP = 6;
 /** `enum bpf_prog_type`, what specs are of. */
 export const PROGRAM_TYPE = { sched_cls: 3, xdp: 6 } as const;
 
+/** `BPF_PROG_TYPE_EXT`: takes the place of another program's function. */
+export const PROGRAM_TYPE_EXT = 28;
+
 /** `enum bpf_attach_type`, the part of XDP and traffic control. */
 export const ATTACH_TYPE = {
   'xdp/devmap': 33,

@@ -13,6 +13,7 @@ const NUMBERS = {
   dup3: [292, 24],
   eventfd2: [290, 19],
   fcntl: [72, 25],
+  flock: [73, 32],
   getsockname: [51, 204],
   getsockopt: [55, 209],
   ioctl: [16, 29],

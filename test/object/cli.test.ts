@@ -125,7 +125,7 @@ describe("barewire load and Debian's xdp-loader", () => {
     } finally {
       loader('unload', 'eth0', '--all');
     }
-    output('load', 'eth0', object, ...netns);
+    output('load', 'eth0', object, ...netns, '--alone');
     assert.match(loader('status', 'eth0').said, /read_globals/);
     assert.notEqual(loader('load', 'eth0', object).code, 0);
     assert.match(output('status', 'eth0', ...netns), /read_globals/);

@@ -1,4 +1,5 @@
 import type { AttachedProgram, Status } from '../../apps/status.ts';
+import type { DispatchedProgram } from '../../bpf/index.ts';
 import { type Column, layOut } from '../columns.ts';
 import { interfaceName } from '../kinds.ts';
 import type { Output } from '../output.ts';
@@ -9,7 +10,7 @@ export const status: Command = command({
   name: 'status',
   summary: 'Show every XDP program on every interface, and whose it is',
   description: [
-    'Looks into the own network namespace, into those with a name, and into those of processes (containers, for one). A program that a link holds goes when its last holder ends; one put there by netlink stays until somebody takes it off; a path on bpffs keeps either.',
+    'Looks into the own network namespace, into those with a name, and into those of processes (containers, for one). A program that a link holds goes when its last holder ends; one put there by netlink stays until somebody takes it off; a path on bpffs keeps either. Under a dispatcher stand the programs that it runs, in their order, each with its priority and the verdicts after which the next one runs.',
     'Without CAP_SYS_ADMIN the kernel tells no names and no maps, and without root other processes hide what they hold.',
   ],
   positionals: [
@@ -32,7 +33,25 @@ export const status: Command = command({
   },
 });
 
-const columns: readonly Column<AttachedProgram>[] = [
+/** A line of the table: a program on an interface, or one that a dispatcher runs there. */
+interface Row extends AttachedProgram {
+  readonly place?: DispatchedProgram;
+}
+
+function dispatchedRows(program: AttachedProgram): Row[] {
+  return (program.dispatches ?? []).map((place) => ({
+    ...program,
+    program: { id: place.id, name: `  ${place.name}`, tag: place.tag },
+    place,
+  }));
+}
+
+/** In which order, and what happens next. */
+function showPlace({ priority, chain }: DispatchedProgram): string {
+  return `priority ${priority}, goes on after ${chain.length === 0 ? 'nothing' : chain.join(' ')}`;
+}
+
+const columns: readonly Column<Row>[] = [
   { title: 'Interface', value: ({ interface: { name } }) => name },
   { title: 'Mode', value: ({ mode }) => mode },
   { title: 'ID', align: 'right', value: ({ program }) => `${program.id}` },
@@ -45,10 +64,10 @@ const columns: readonly Column<AttachedProgram>[] = [
   {
     title: 'Loaded',
     drop: 3,
-    value: ({ program }) => (program.loadedAt ? localTime(program.loadedAt) : '?'),
+    value: ({ program, place }) => (place ? '' : program.loadedAt ? localTime(program.loadedAt) : '?'),
   },
-  { title: 'Maps', drop: 1, value: ({ program }) => showMaps(program.maps) },
-  { title: 'Owner', value: ({ owner }) => showOwner(owner) },
+  { title: 'Maps', drop: 1, value: ({ program, place }) => (place ? '' : showMaps(program.maps)) },
+  { title: 'Owner', value: ({ owner, place }) => (place ? showPlace(place) : showOwner(owner)) },
 ];
 
 function print({ programs }: Status, output: Output): void {
@@ -57,12 +76,13 @@ function print({ programs }: Status, output: Output): void {
     return;
   }
   const elsewhere = programs.some(({ netns: where }) => where !== undefined);
-  const namespace: Column<AttachedProgram> = {
+  const namespace: Column<Row> = {
     title: 'Namespace',
     value: ({ netns: where }) => where ?? '-',
   };
   const shown = elsewhere ? [namespace, ...columns] : columns;
-  for (const line of layOut(shown, programs, output.columns, output.paint)) output.write(`${line}\n`);
+  const rows = programs.flatMap((program) => [program, ...dispatchedRows(program)]);
+  for (const line of layOut(shown, rows, output.columns, output.paint)) output.write(`${line}\n`);
 }
 
 function showMaps(maps: AttachedProgram['program']['maps']): string {
