@@ -1,0 +1,20 @@
+/** A TCP/IP stack as a pure core: bytes and time in, bytes and events out. @module barewire/netstack */
+export { NetError, type NetErrorCode, type NetErrorDetails } from './error.ts';
+export type { InterfaceCounters, InterfaceOptions, Output, OwnAddress, StackInterface } from './interface.ts';
+export { Ip, Network } from './ip.ts';
+export {
+  NetStack,
+  type StackConnectOptions,
+  type StackListenOptions,
+  type StackOptions,
+} from './stack.ts';
+export type { TcpCounters } from './tcp/layer.ts';
+export type { TcpListener } from './tcp/listener.ts';
+export {
+  type KeepAlive,
+  State as TcpState,
+  type Tcb as TcpConnection,
+  type TcpHandler,
+  type TcpOptions,
+} from './tcp/tcb.ts';
+export { Path, seededRandom, type Weather } from './weather.ts';
