@@ -101,7 +101,9 @@ export class StackInterface {
       return { ip: Ip.from(prefix.bytes), network, broadcast: network.broadcast };
     });
     if (addresses.some(({ ip }) => ip.version === 6) && this.mtu < 1280) {
-      throw new ArgumentError(`IPv6 needs an MTU of at least 1280 bytes (RFC 8200), ${this.name} has ${this.mtu}`);
+      throw new ArgumentError(
+        `IPv6 needs an MTU of at least 1280 bytes (RFC 8200), ${this.name} has ${this.mtu}`,
+      );
     }
     this.#addresses = addresses;
     this.#first = addresses[0]?.ip;

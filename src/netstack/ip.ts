@@ -149,9 +149,7 @@ export class Network {
 }
 
 export function wordAt(bytes: Uint8Array, offset: number): number {
-  return (
-    (bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!
-  );
+  return (bytes[offset]! << 24) | (bytes[offset + 1]! << 16) | (bytes[offset + 2]! << 8) | bytes[offset + 3]!;
 }
 
 export function halfAt(bytes: Uint8Array, offset: number): number {

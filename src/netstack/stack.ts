@@ -6,9 +6,9 @@ import { halfAt, Ip, MAPPED, wordAt } from './ip.ts';
 import { IPV4_HEADER, IPV6_HEADER } from './ip-header.ts';
 import { KeyedHash } from './keyed-hash.ts';
 import { IpPacket } from './packet.ts';
-import type { Allocate } from './tcp/receive-buffer.ts';
 import { type ConnectOptions, type TcpCounters, TcpLayer } from './tcp/layer.ts';
 import type { ListenOptions, TcpListener } from './tcp/listener.ts';
+import type { Allocate } from './tcp/receive-buffer.ts';
 import type { Tcb, TcpHandler, TcpOptions } from './tcp/tcb.ts';
 import { TimerWheel } from './timer-wheel.ts';
 
@@ -266,8 +266,7 @@ function readIpv4(packet: IpPacket, bytes: Uint8Array, offset: number, length: n
   packet.d1 = 0;
   packet.d2 = MAPPED;
   packet.d3 = destination;
-  packet.addressSum =
-    (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff);
+  packet.addressSum = (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff);
   return true;
 }
 

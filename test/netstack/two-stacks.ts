@@ -1,4 +1,11 @@
-import { NetStack, Path, type StackInterface, type StackOptions, seededRandom, type Weather } from '../../src/netstack/index.ts';
+import {
+  NetStack,
+  Path,
+  type StackInterface,
+  type StackOptions,
+  seededRandom,
+  type Weather,
+} from '../../src/netstack/index.ts';
 
 /** Two stacks on a network with weather, under virtual time. */
 export class TwoStacks {
@@ -18,7 +25,9 @@ export class TwoStacks {
   ) {
     const random = seededRandom(seed);
     this.random = random;
-    const [toB, toA] = Array.isArray(weather) ? (weather as readonly Weather[]) : [weather as Weather, weather as Weather];
+    const [toB, toA] = Array.isArray(weather)
+      ? (weather as readonly Weather[])
+      : [weather as Weather, weather as Weather];
     this.toA = new Path(toA!, random);
     this.toB = new Path(toB!, random);
     const { mtu = 1500, ipv6 = false } = options;
@@ -57,8 +66,12 @@ export class TwoStacks {
     const next = Math.min(this.a.deadline, this.b.deadline, this.toA.deadline, this.toB.deadline);
     if (next === Number.POSITIVE_INFINITY) return false;
     this.now = Math.max(this.now, next);
-    this.toA.deliver(this.now, (bytes, offset, length) => this.a.input(this.ifA, bytes, offset, length, this.now));
-    this.toB.deliver(this.now, (bytes, offset, length) => this.b.input(this.ifB, bytes, offset, length, this.now));
+    this.toA.deliver(this.now, (bytes, offset, length) =>
+      this.a.input(this.ifA, bytes, offset, length, this.now),
+    );
+    this.toB.deliver(this.now, (bytes, offset, length) =>
+      this.b.input(this.ifB, bytes, offset, length, this.now),
+    );
     return true;
   }
 

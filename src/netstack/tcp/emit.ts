@@ -1,7 +1,7 @@
 import { transportChecksum } from '../../packet/checksum.ts';
+import type { StackInterface } from '../interface.ts';
 import type { Ip } from '../ip.ts';
 import { putHalf, putWord } from '../ip.ts';
-import type { StackInterface } from '../interface.ts';
 import { HEADROOM, writeIpHeader } from '../ip-header.ts';
 import { ACK, RST, type Segment, SYN, TCP_HEADER } from './segment.ts';
 import { notAfter } from './sequence.ts';
@@ -31,7 +31,9 @@ export function emitSegment(
   const out = layer.scratch;
   const header = HEADROOM + (tcb.local.version === 4 ? 20 : 40);
   const synchronizing = (flags & SYN) !== 0;
-  const options = synchronizing ? putSynOptions(tcb, out, header, now) : putOptions(tcb, out, header, now, length);
+  const options = synchronizing
+    ? putSynOptions(tcb, out, header, now)
+    : putOptions(tcb, out, header, now, length);
   const payload = header + TCP_HEADER + options;
   if (length > 0) tcb.queue.copy(out, payload, offset, length);
   const end = payload + length;

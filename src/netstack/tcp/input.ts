@@ -249,7 +249,8 @@ function takeText(
     return true;
   }
   const gaps = received.starts.length;
-  if (gaps > 0 && received.has(start, (start + length) | 0)) reportDuplicate(tcb, start, (start + length) | 0);
+  if (gaps > 0 && received.has(start, (start + length) | 0))
+    reportDuplicate(tcb, start, (start + length) | 0);
   const before = received.memory;
   const moved = received.write(start, bytes, offset, length);
   layer.memory += received.memory - before;

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../../error.ts';
 import { NetError, type NetErrorCode } from '../error.ts';
 import type { StackInterface } from '../interface.ts';
-import { Ip } from '../ip.ts';
+import type { Ip } from '../ip.ts';
 import type { KeyedHash } from '../keyed-hash.ts';
 import type { IpPacket } from '../packet.ts';
 import type { TimerWheel } from '../timer-wheel.ts';
@@ -130,7 +130,10 @@ export class TcpLayer {
   connect(options: ConnectOptions, handler: TcpHandler): Tcb {
     const { interface: via, local, remote, port } = options;
     if (this.#table.size >= this.#environment.maxConnections) {
-      throw new NetError('ENOBUFS', { syscall: 'connect', reason: 'the stack has all the connections it may' });
+      throw new NetError('ENOBUFS', {
+        syscall: 'connect',
+        reason: 'the stack has all the connections it may',
+      });
     }
     const localPort = options.localPort ?? this.#choosePort(via, local, remote, port);
     const tcb = this.#create(via, local, localPort, remote, port, options, handler);
@@ -373,7 +376,14 @@ export class TcpLayer {
   }
 
   /** The connection that an ICMP error quotes, if its sequence number lies in flight (RFC 5927, section 4.1). */
-  quoted(via: StackInterface, local: Ip, remote: Ip, localPort: number, remotePort: number, seq: number): Tcb | undefined {
+  quoted(
+    via: StackInterface,
+    local: Ip,
+    remote: Ip,
+    localPort: number,
+    remotePort: number,
+    seq: number,
+  ): Tcb | undefined {
     const tcb = this.#table.find(
       via,
       remote.w0,
@@ -516,7 +526,17 @@ export class TcpLayer {
    */
   #choosePort(via: StackInterface, local: Ip, remote: Ip, port: number): number {
     const { random } = this.#environment;
-    const offset = random.hash([local.w0, local.w1, local.w2, local.w3, remote.w0, remote.w1, remote.w2, remote.w3, port]);
+    const offset = random.hash([
+      local.w0,
+      local.w1,
+      local.w2,
+      local.w3,
+      remote.w0,
+      remote.w1,
+      remote.w2,
+      remote.w3,
+      port,
+    ]);
     for (let tries = 0; tries < EPHEMERAL_COUNT; tries++) {
       const candidate = EPHEMERAL_FIRST + (((offset >>> 0) + this.#portCounter++) % EPHEMERAL_COUNT);
       const taken = this.#table.find(

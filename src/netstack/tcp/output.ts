@@ -161,7 +161,13 @@ export function armTimers(tcb: Tcb, now: number): void {
   } else {
     if (tcb.rtoAt === Number.POSITIVE_INFINITY) tcb.rtoAt = now + rtt.backedOff(tcb.backoff);
     if (tcb.probe === Probe.window) clearProbe(tcb);
-    if (tcb.phase === Phase.open && tcb.sack && flight.sackedBytes === 0 && !tcb.tlpOut && rtt.smoothed >= 0) {
+    if (
+      tcb.phase === Phase.open &&
+      tcb.sack &&
+      flight.sackedBytes === 0 &&
+      !tcb.tlpOut &&
+      rtt.smoothed >= 0
+    ) {
       // Tail loss probe (RFC 8985, section 7.2).
       const patience = flight.count === 1 ? PEER_DELAYED_ACK : 0;
       const wait = Math.max(LEAST_PROBE, 2 * rtt.smoothed + patience);
@@ -172,7 +178,11 @@ export function armTimers(tcb: Tcb, now: number): void {
       } else if (tcb.probe === Probe.tail) clearProbe(tcb);
     } else if (tcb.probe === Probe.tail) clearProbe(tcb);
   }
-  if (tcb.trimAt === Number.POSITIVE_INFINITY && flight.count === 0 && flight.capacity + tcb.received.memory > 0) {
+  if (
+    tcb.trimAt === Number.POSITIVE_INFINITY &&
+    flight.count === 0 &&
+    flight.capacity + tcb.received.memory > 0
+  ) {
     tcb.trimAt = now + QUIET;
   }
   tcb.layer.schedule(tcb);

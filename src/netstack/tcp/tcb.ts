@@ -296,13 +296,18 @@ export class Tcb implements TimerOwner {
   /** How much may wait to be acknowledged: two windows' worth, so that the path never waits for the application. */
   get sendLimit(): number {
     const { sendBuffer = DEFAULT_BUFFER } = this.options;
-    return Math.min(sendBuffer, this.layer.fairShare, Math.max(FIRST_SEND_BUFFER, 2 * this.congestion.window));
+    return Math.min(
+      sendBuffer,
+      this.layer.fairShare,
+      Math.max(FIRST_SEND_BUFFER, 2 * this.congestion.window),
+    );
   }
 
   /** Bytes in flight by estimate ("pipe" of RFC 6675). */
   get inFlight(): number {
     const { flight } = this;
-    const sent = ((this.sndNxt - this.sndUna) | 0) - flight.sackedBytes - flight.lostBytes + flight.resentBytes;
+    const sent =
+      ((this.sndNxt - this.sndUna) | 0) - flight.sackedBytes - flight.lostBytes + flight.resentBytes;
     return this.sack ? sent : Math.max(0, sent - this.duplicateAcks * this.mss);
   }
 

@@ -1,0 +1,13 @@
+/** A TCP/IP stack that runs: real time, real links, Node's streams. @module barewire/nethost */
+export {
+  type AttachOptions,
+  Host,
+  type HostConnectOptions,
+  type HostOptions,
+  type PlainInterfaceOptions,
+} from './host.ts';
+export type { HostInterface } from './host-interface.ts';
+export type { HostLink, LinkEvents, PacketVisit } from './link.ts';
+export { HostServer, type HostServerEvents, type HostServerOptions } from './server.ts';
+export { HostSocket, type HostSocketAddress, type HostSocketOptions } from './socket.ts';
+export { TunLink } from './tun-link.ts';

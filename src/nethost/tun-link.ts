@@ -1,0 +1,44 @@
+import { addressOf } from '../sys/index.ts';
+import type { TunDevice, TunQueue } from '../tun/index.ts';
+import type { HostLink, LinkEvents, PacketVisit } from './link.ts';
+
+/** A TUN device as a link: the kernel's side of the device is the stack's neighbour. */
+export class TunLink implements HostLink {
+  readonly mtu: number;
+  readonly #device: TunDevice;
+  readonly #queue: TunQueue;
+  #bytes: Uint8Array | undefined;
+  #memory = 0;
+
+  /**
+   * @param device Of kind `tun`, with one queue and without `vnetHeader`; closed with the link.
+   * @param mtu In bytes. Default is 1500.
+   */
+  constructor(device: TunDevice, mtu = 1500) {
+    this.#device = device;
+    this.#queue = device.queues[0]!;
+    this.mtu = mtu;
+  }
+
+  receive(visit: PacketVisit, limit: number): number {
+    return this.#queue.receive(visit, limit);
+  }
+
+  send(bytes: Uint8Array, offset: number, length: number): boolean {
+    // The stack writes all its packets to the same memory, which stays where it is.
+    if (this.#bytes !== bytes) {
+      this.#bytes = bytes;
+      this.#memory = addressOf(bytes);
+    }
+    this.#queue.write(this.#memory + offset, length);
+    return true;
+  }
+
+  start(events: LinkEvents): void {
+    this.#queue.watch(events.onReadable);
+  }
+
+  close(): void {
+    this.#device.close();
+  }
+}

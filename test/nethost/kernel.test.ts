@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
+import { after, describe, it } from 'node:test';
+import type { HostSocket } from '../../src/nethost/index.ts';
+import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
+import { KernelBed, later } from './kernel-bed.ts';
+
+const stock = takeStock();
+after(() => requireNoLeaks(stock));
+
+/** Bytes that follow from their place, so that a wrong one is seen. */
+function* chunksOf(total: number): Generator<Buffer> {
+  let state = 12345;
+  for (let at = 0; at < total; at += 65536) {
+    const chunk = Buffer.allocUnsafe(Math.min(65536, total - at));
+    for (let i = 0; i < chunk.length; i++) {
+      state = (Math.imul(state, 1_103_515_245) + 12_345) | 0;
+      chunk[i] = state >>> 16;
+    }
+    yield chunk;
+  }
+}
+
+/** Writes so many bytes, ends, and gives their hash. */
+async function send(stream: Duplex, total: number): Promise<string> {
+  const hash = createHash('sha256');
+  for (const chunk of chunksOf(total)) {
+    hash.update(chunk);
+    if (!stream.write(chunk)) await once(stream, 'drain');
+  }
+  stream.end();
+  return hash.digest('hex');
+}
+
+async function hashOf(stream: Duplex): Promise<string> {
+  const hash = createHash('sha256');
+  // Not `for await`, which destroys the whole stream when one half of it ends.
+  stream.on('data', (chunk: Buffer) => hash.update(chunk));
+  await once(stream, 'end');
+  return hash.digest('hex');
+}
+
+describe('Linux on the other side of a TUN device', () => {
+  for (const version of [4, 6] as const) {
+    it(`IPv${version}: we connect, both sides send 8 MB at once`, async () => {
+      await using bed = new KernelBed();
+      const theirs = later<[string, string]>();
+      const port = bed.serve((socket) => {
+        void Promise.all([send(socket, 8e6), hashOf(socket)]).then(theirs.resolve, theirs.reject);
+      });
+      const socket = bed.host.connect({
+        host: version === 4 ? bed.kernel4 : bed.kernel6,
+        port,
+        allowHalfOpen: true,
+      });
+      await once(socket, 'connect');
+      const [sent, received] = await Promise.all([send(socket, 8e6), hashOf(socket)]);
+      assert.deepEqual(await theirs.promise, [received, sent]);
+    });
+
+    it(`IPv${version}: the kernel connects, both sides send 8 MB at once`, async () => {
+      await using bed = new KernelBed();
+      const ours = later<[string, string]>();
+      const server = bed.host.listen({ allowHalfOpen: true }, (socket: HostSocket) => {
+        void Promise.all([send(socket, 8e6), hashOf(socket)]).then(ours.resolve, ours.reject);
+      });
+      const socket = bed.connect(version === 4 ? bed.ours4 : bed.ours6, server.port);
+      await once(socket, 'connect');
+      const [sent, received] = await Promise.all([send(socket, 8e6), hashOf(socket)]);
+      assert.deepEqual(await ours.promise, [received, sent]);
+    });
+  }
+
+  it('refuses where nobody listens, in both directions: ECONNREFUSED', async () => {
+    await using bed = new KernelBed();
+    const socket = bed.host.connect({ host: bed.kernel4, port: 9 });
+    const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException & { stableCode: string }];
+    assert.equal(error.code, 'ECONNREFUSED');
+    assert.equal(error.stableCode, 'BW_REFUSED');
+    const [theirs] = (await once(bed.connect(bed.ours4, 9), 'error')) as [NodeJS.ErrnoException];
+    assert.equal(theirs.code, 'ECONNREFUSED');
+  });
+});
