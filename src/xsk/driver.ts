@@ -119,6 +119,7 @@ function napSlice(driven: Driven, sleeper: Sleeper, clock: SliceClock): void {
       if (--naps <= 0) return;
       // After a nap one empty look is enough to know that it is quiet.
       empty = LOOKS - 1;
+      untilClock = clock.every;
     }
     if (--untilClock > 0) continue;
     if (clock.elapsed() >= SLICE) return;
