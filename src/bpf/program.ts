@@ -1,12 +1,13 @@
 import { encode, type Instruction, slotsOf } from '../asm/index.ts';
 import { FUNC_INFO_SIZE, LINE_INFO_SIZE, programBtf } from '../btf/index.ts';
-import { ArgumentError } from '../error.ts';
+import { ArgumentError, BarewireError } from '../error.ts';
 import type { ProgramSpec } from '../spec/index.ts';
 import { cString, Errno, Fd } from '../sys/index.ts';
 import { Attribute, bpfError } from './attribute.ts';
 import { loadBtf } from './btf-object.ts';
 import { type ProgramInfo, programInfo } from './info.ts';
 import { openPinned, pinObject } from './pin.ts';
+import { FEATURE_SINCE, probe } from './probe.ts';
 import { type TestRun, type TestRunOptions, testRun } from './test-run.ts';
 import { ATTACH_TYPE, Command, PROGRAM_TYPE, XDP_DEVICE_BOUND, XDP_HAS_FRAGS } from './uapi.ts';
 import { refusedProgram, VerifierError } from './verifier.ts';
@@ -42,11 +43,8 @@ export class Program implements Disposable {
    * @param mapFds For each map that the instructions name, its descriptor.
    * @throws VerifierError when the verifier refuses it; SystemError otherwise.
    */
-  static load(
-    spec: ProgramSpec,
-    mapFds: Readonly<Record<string, Fd>>,
-    options: ProgramOptions = {},
-  ): Program {
+  static load(of: ProgramSpec, mapFds: Readonly<Record<string, Fd>>, options: ProgramOptions = {}): Program {
+    const spec = fitting(of);
     const instructions = encode(relocate(spec, mapFds));
     const debug = programBtf(spec);
     using btf = debug === undefined ? undefined : loadBtfIfKnown(debug.btf, spec.name);
@@ -195,6 +193,25 @@ export function loadWithLog(attribute: Attribute, level: 1 | 2): { result: numbe
     const end = buffer.indexOf(0);
     return { result, log: new TextDecoder().decode(buffer.subarray(0, end < 0 ? size : end)) };
   }
+}
+
+/**
+ * The instructions that this kernel can take.
+ *
+ * @throws BarewireError `BW_UNSUPPORTED` where the program needs what the kernel lacks.
+ */
+function fitting(spec: ProgramSpec): ProgramSpec {
+  const missing = (spec.needs ?? []).filter((need) => !probe(need));
+  if (missing.length === 0) return spec;
+  if (spec.fallback !== undefined) return { ...spec, instructions: spec.fallback, needs: [] };
+  const what = missing.map((need) => `${need} (Linux ${FEATURE_SINCE[need]})`).join(', ');
+  throw new BarewireError(
+    'BW_UNSUPPORTED',
+    `the program '${spec.name}' needs ${what}, which this kernel lacks`,
+    {
+      hint: 'Its loops are too long for this verifier: bound them more tightly, or use a newer kernel.',
+    },
+  );
 }
 
 function explainRefusal(spec: ProgramSpec, errno: number, attribute: Attribute): Error {

@@ -33,6 +33,8 @@ export class CompileError extends BarewireError {
 export class Fault extends Error {
   readonly position: number;
   readonly instead: string;
+  /** Shows its place in the source; set where the sources are known. */
+  explain?: () => CompileError;
 
   constructor(position: number, reason: string, instead: string) {
     super(reason);
@@ -40,3 +42,6 @@ export class Fault extends Error {
     this.instead = instead;
   }
 }
+
+/** A loop that is longer than a verifier follows, were it to follow each iteration. */
+export class TooLong extends Fault {}

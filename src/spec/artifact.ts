@@ -1,4 +1,4 @@
-import { decode, encode, type SourceLine, slotsOf } from '../asm/index.ts';
+import { decode, encode, type Instruction, type SourceLine, slotsOf } from '../asm/index.ts';
 import { BarewireError, CodecError } from '../error.ts';
 import {
   array,
@@ -19,7 +19,7 @@ import {
 } from '../layout/index.ts';
 import { type MapFlags, type MapSpec, type MapType, makeMap } from './map.ts';
 import { MAP_TYPES } from './map-number.ts';
-import type { AttachType, FunctionSpec, MapSpecs, ProgramSpec } from './program.ts';
+import type { AttachType, FunctionSpec, MapSpecs, ProgramNeed, ProgramSpec } from './program.ts';
 
 /**
  * Compiled programs as text: made ahead of time, loaded where no compiler is wanted.
@@ -28,12 +28,16 @@ import type { AttachType, FunctionSpec, MapSpecs, ProgramSpec } from './program.
  * an instruction names, and which line it comes from.
  */
 interface Artifact {
-  readonly barewire: typeof VERSION;
+  readonly barewire: 1 | 2;
   readonly name: string;
   readonly attachType: AttachType;
   readonly frags: boolean;
   readonly license: string;
   readonly code: string;
+  /** From version 2 on. */
+  readonly needs?: readonly ProgramNeed[];
+  /** The program for kernels that lack what it needs, from version 2 on. */
+  readonly fallback?: CodeArtifact;
   readonly functions: readonly FunctionSpec[];
   readonly maps: Readonly<Record<string, MapArtifact>>;
   /** Index of an instruction, and the map it names. */
@@ -41,6 +45,9 @@ interface Artifact {
   /** Index of the first instruction of a line, and the line; all up to the next belong to it. */
   readonly lines: readonly (readonly [number, SourceLine | null])[];
 }
+
+/** Instructions and what their encoding cannot say. */
+type CodeArtifact = Pick<Artifact, 'code' | 'references' | 'lines'>;
 
 interface MapArtifact {
   readonly type: MapType;
@@ -60,32 +67,40 @@ type LayoutArtifact =
 
 const ATTACH_TYPES = ['xdp', 'xdp/devmap', 'xdp/cpumap', 'tcx/ingress', 'tcx/egress'] as const;
 
-/** Changes when an older reader would misread what is written. */
-const VERSION = 1;
+/** Version 2 adds what a program needs of the kernel, which a reader of version 1 would not ask for. */
+const VERSION = { plain: 1, needing: 2 } as const;
+
+const NEEDS: readonly ProgramNeed[] = ['may-goto'];
 
 /** A program as text, to be kept in a file. {@link parseProgram} reads it back. */
 export function serializeProgram(spec: ProgramSpec): string {
-  const references: [number, string][] = [];
-  const lines: [number, SourceLine | null][] = [];
-  let last: SourceLine | undefined;
-  for (const [i, instruction] of spec.instructions.entries()) {
-    if (instruction.map !== undefined) references.push([i, instruction.map]);
-    if (i === 0 || instruction.source !== last) lines.push([i, instruction.source ?? null]);
-    last = instruction.source;
-  }
+  const { needs = [], fallback } = spec;
   const artifact: Artifact = {
-    barewire: VERSION,
+    barewire: needs.length > 0 ? VERSION.needing : VERSION.plain,
     name: spec.name,
     attachType: spec.attachType,
     frags: spec.frags,
     license: spec.license,
-    code: toBase64(encode(spec.instructions.map(({ map: _, ...plain }) => plain))),
+    ...codeToArtifact(spec.instructions),
+    ...(needs.length > 0 ? { needs } : {}),
+    ...(fallback === undefined ? {} : { fallback: codeToArtifact(fallback) }),
     functions: spec.functions,
     maps: Object.fromEntries(Object.entries(spec.maps).map(([name, map]) => [name, mapToArtifact(map)])),
-    references,
-    lines,
   };
   return `${JSON.stringify(artifact)}\n`;
+}
+
+function codeToArtifact(instructions: readonly Instruction[]): CodeArtifact {
+  const references: [number, string][] = [];
+  const lines: [number, SourceLine | null][] = [];
+  let last: SourceLine | undefined;
+  for (const [i, instruction] of instructions.entries()) {
+    if (instruction.map !== undefined) references.push([i, instruction.map]);
+    if (i === 0 || instruction.source !== last) lines.push([i, instruction.source ?? null]);
+    last = instruction.source;
+  }
+  const code = toBase64(encode(instructions.map(({ map: _, ...plain }) => plain)));
+  return { code, references, lines };
 }
 
 /**
@@ -102,12 +117,41 @@ export function parseProgram<M extends MapSpecs = MapSpecs>(text: string): Progr
     throw broken('it is no JSON');
   }
   const artifact = record(given, 'the program');
-  if (artifact.barewire !== VERSION) {
-    throw broken(`it is of version ${String(artifact.barewire)}, this is for version ${VERSION}`);
+  const { plain, needing } = VERSION;
+  if (artifact.barewire !== plain && artifact.barewire !== needing) {
+    throw broken(
+      `it is of version ${String(artifact.barewire)}, this is for versions ${plain} and ${needing}`,
+    );
   }
   const maps: Record<string, MapSpec> = {};
   for (const [name, map] of Object.entries(record(artifact.maps, 'maps')))
     maps[name] = mapFrom(map, `maps.${name}`);
+  const needs = artifact.needs === undefined ? [] : list(artifact.needs, 'needs');
+  const attachType = oneOf(artifact.attachType, ATTACH_TYPES, 'attachType');
+  return {
+    name: identifier(artifact.name, 'name'),
+    type: attachType === 'tcx/ingress' || attachType === 'tcx/egress' ? 'sched_cls' : 'xdp',
+    attachType,
+    frags: artifact.frags === true,
+    license: string(artifact.license, 'license'),
+    instructions: codeFrom(artifact, maps),
+    ...(needs.length > 0 ? { needs: needs.map((need) => oneOf(need, NEEDS, 'needs')) } : {}),
+    ...(artifact.fallback === undefined
+      ? {}
+      : { fallback: codeFrom(record(artifact.fallback, 'fallback'), maps) }),
+    maps: maps as MapSpecs as M,
+    functions: list(artifact.functions, 'functions').map((entry) => {
+      const func = record(entry, 'functions');
+      return {
+        name: identifier(func.name, 'functions.name'),
+        slot: natural(func.slot, 'functions.slot'),
+        parameters: natural(func.parameters, 'functions.parameters'),
+      };
+    }),
+  };
+}
+
+function codeFrom(artifact: Readonly<Record<string, unknown>>, maps: MapSpecs): Instruction[] {
   const plain = decode(fromBase64(string(artifact.code, 'code')));
   const references = new Map(
     list(artifact.references, 'references').map((pair) => {
@@ -126,7 +170,7 @@ export function parseProgram<M extends MapSpecs = MapSpecs>(text: string): Progr
     }),
   );
   let source: SourceLine | undefined;
-  const instructions = plain.map((instruction, i) => {
+  return plain.map((instruction, i) => {
     if (lines.has(i)) source = lines.get(i);
     const map = references.get(i);
     if (map !== undefined && slotsOf(instruction) !== 2) throw broken(`instruction ${i} cannot name a map`);
@@ -136,24 +180,6 @@ export function parseProgram<M extends MapSpecs = MapSpecs>(text: string): Progr
       ...(source === undefined ? {} : { source }),
     };
   });
-  const attachType = oneOf(artifact.attachType, ATTACH_TYPES, 'attachType');
-  return {
-    name: identifier(artifact.name, 'name'),
-    type: attachType === 'tcx/ingress' || attachType === 'tcx/egress' ? 'sched_cls' : 'xdp',
-    attachType,
-    frags: artifact.frags === true,
-    license: string(artifact.license, 'license'),
-    instructions,
-    maps: maps as MapSpecs as M,
-    functions: list(artifact.functions, 'functions').map((entry) => {
-      const func = record(entry, 'functions');
-      return {
-        name: identifier(func.name, 'functions.name'),
-        slot: natural(func.slot, 'functions.slot'),
-        parameters: natural(func.parameters, 'functions.parameters'),
-      };
-    }),
-  };
 }
 
 function mapToArtifact(map: MapSpec): MapArtifact {

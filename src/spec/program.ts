@@ -11,6 +11,9 @@ export type TcxAttachType = 'tcx/ingress' | 'tcx/egress';
 /** What hook a program is attached to. */
 export type AttachType = XdpAttachType | TcxAttachType;
 
+/** What not every kernel lets programs do: loops that the kernel bounds (`may_goto`, Linux 6.9). */
+export type ProgramNeed = 'may-goto';
+
 /** Maps by the name that the program's instructions use. */
 export type MapSpecs = Readonly<Record<string, MapSpec>>;
 
@@ -28,6 +31,10 @@ export interface ProgramSpec<M extends MapSpecs = MapSpecs> {
   readonly license: string;
   /** The whole program; functions other than the first follow it. */
   readonly instructions: readonly Instruction[];
+  /** What a kernel must have for `instructions`. Default is nothing. */
+  readonly needs?: readonly ProgramNeed[];
+  /** The same program for kernels that lack what `instructions` need, where there is one. */
+  readonly fallback?: readonly Instruction[];
   /** Every map that `instructions` name. */
   readonly maps: M;
   /** The functions in order of their first slot; the first one starts at slot 0. Needed for BTF. */

@@ -4,6 +4,7 @@ import {
   compile,
   type Env,
   type MapSpec,
+  type ProgramSpec,
   type RunResult,
   run,
   runMaps,
@@ -31,7 +32,26 @@ export function agree<E extends Env>(
   fill: Fill = {},
 ): readonly RunResult[] {
   const spec = compile(program);
-  record(() => ({ spec, fill, packets }));
+  // Without its loops' long form, a kernel of today would never see what older ones are given.
+  const forms = spec.fallback === undefined ? [spec] : [spec, portable(spec)];
+  if (forms.at(-1)!.needs === undefined) record(() => ({ spec, fill, packets }));
+  let results: readonly RunResult[] = [];
+  for (const form of forms) results = agreeOn(program, form, packets, fill);
+  return results;
+}
+
+/** The form of a program that needs nothing of the kernel. */
+export function portable<S extends ProgramSpec>(spec: S): S {
+  const { needs: _, fallback, ...rest } = spec;
+  return { ...rest, instructions: fallback ?? spec.instructions } as S;
+}
+
+function agreeOn<E extends Env>(
+  program: XdpProgram<E>,
+  spec: ProgramSpec,
+  packets: readonly Uint8Array[],
+  fill: Fill,
+): readonly RunResult[] {
   const maps = runMaps(program) as unknown as Record<string, AnyMap>;
   const loaded = load(spec);
   try {

@@ -41,6 +41,9 @@ const JUMP: Readonly<Record<Condition, number>> = {
 
 const SIZE: Readonly<Record<number, number>> = { 1: Size.B, 2: Size.H, 4: Size.W, 8: Size.DW };
 
+/** The verdict of a loop that the kernel would have ended. */
+const ABORTED = 0;
+
 /** An instruction that may still wait for its target. */
 interface Slot {
   readonly instruction: Instruction;
@@ -150,6 +153,10 @@ class Emitter {
       case 'side':
         this.#push(compare(inst.cond, dst, src, inst.imm, false), at, this.#program.short);
         return;
+      case 'maygoto':
+        // Never taken: the loop's iterations were proved to be fewer than the kernel allows.
+        this.#push(make(Class.JMP | Jump.JCOND, 0, 0, 0, 0), at, ABORTED);
+        return;
       case 'exit':
         this.#push(make(Class.JMP | Jump.EXIT, 0, 0, 0, 0), at);
         return;
@@ -184,7 +191,9 @@ class Emitter {
         const then = finalTarget(end.taken);
         const otherwise = finalTarget(end.otherwise);
         const { at } = end;
-        if (then === next) {
+        if (then === otherwise) {
+          this.#goTo(then, next, at);
+        } else if (then === next) {
           this.#push(compare(negate(end.cond), end.a, end.b, end.imm, end.narrow), at, otherwise);
         } else {
           this.#push(compare(end.cond, end.a, end.b, end.imm, end.narrow), at, then);

@@ -91,6 +91,7 @@ export class VerifierBounds {
   #phi(node: Node): bigint | undefined {
     const loop = node.block.loop;
     if (loop !== undefined && loop.header === node.block) {
+      if (loop.free) return undefined;
       // A counter from a constant in constant steps: the verifier follows every iteration.
       const back = node.block.preds.indexOf(loop.latch);
       const step = node.args[back]!;

@@ -23,6 +23,8 @@ export type MachineOp =
   | 'set'
   /** Conditional jump to the short exit, in the middle of a block. */
   | 'side'
+  /** Goes on while the kernel's budget for loops lasts. */
+  | 'maygoto'
   | 'exit';
 
 /** ALU operations and jump conditions by their encodings in RFC 9669. */
@@ -97,6 +99,7 @@ export function defined(inst: Inst): number {
     case 'storei':
     case 'atomic':
     case 'side':
+    case 'maygoto':
     case 'exit':
       return -1;
     case 'call':
@@ -112,6 +115,7 @@ export function eachUse(inst: Inst, use: (register: number) => void): void {
     case 'movi':
     case 'mapref':
     case 'stackaddr':
+    case 'maygoto':
       return;
     case 'mov':
     case 'load':

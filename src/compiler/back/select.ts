@@ -73,6 +73,7 @@ class Selector {
   run(): MachineProgram {
     this.#findWanted();
     for (const loop of this.#graph.loops) {
+      if (loop.free) continue;
       if (isTangled(loop, 60n)) this.#tangled.add(loop);
       if (isTangled(loop, 200n)) this.#thoroughly = true;
       // A verifier goes through a long loop once for every state that it may be entered with.
@@ -83,6 +84,7 @@ class Selector {
     }
     for (const block of this.#graph.order) {
       this.#block = this.#blocks.get(block)!;
+      if (block.loop?.header === block && block.loop.free) this.#emit('maygoto', block.loop.at, {});
       for (const node of block.nodes) this.#node(node);
       this.#finish(block);
     }
@@ -243,6 +245,13 @@ class Selector {
         const bound = this.#bounds.of(value);
         if (bound === undefined || bound > BigInt(node.limit))
           this.#side(node.lo < 0n ? 'sgt' : 'gt', dst, -1, BigInt(node.limit), at);
+        return;
+      }
+      case 'forget': {
+        const dst = this.#copy(node.args[0]!, at);
+        const unknown = this.#use(node.args[1]!, at);
+        for (let i = 0; i < 2; i++) this.#emit('alu', at, { dst, src: unknown, alu: 'xor' });
+        this.#registers.set(node, dst);
         return;
       }
       case 'call':
@@ -724,7 +733,12 @@ function totalTrips(loop: Loop): bigint {
 function outlives(node: Node, block: Block): boolean {
   let value = node;
   while (value.op === 'tobig' || value.op === 'tonum') value = value.args[0]!;
-  return value.op === 'phi' || block.loop === undefined || !block.loop.blocks.has(value.block);
+  return (
+    value.op === 'phi' ||
+    value.op === 'forget' ||
+    block.loop === undefined ||
+    !block.loop.blocks.has(value.block)
+  );
 }
 
 /** Whether a value is a variable of the loop that steps from iteration to iteration, or what it runs up to. */

@@ -339,8 +339,20 @@ function onStack(
 ): { address: Node; end: number } {
   const off = cx.scratch(from, layout.size);
   const to: Destination = { ptr: undefined, base: off, region: 'stack' };
-  if (cx.b.live) writeLayout(cx, to, layout, val, node);
+  if (cx.b.live) {
+    if (cx.loops > 0 && layout.align < 8) clearScratch(cx, off, layout.size, cx.at(node));
+    writeLayout(cx, to, layout, val, node);
+  }
   return { address: cx.b.emit('stack', 'ptr', [], cx.at(node), { off }), end: off + layout.size };
+}
+
+/**
+ * Only what is written in eights counts as overwritten: without, a verifier would hold what lay there in the iteration
+ * before against what lay there in all others.
+ */
+function clearScratch(cx: Context, off: number, size: number, at: number): void {
+  for (let i = 0; i < size; i += 8)
+    cx.b.emit('stackstore', 'void', [cx.b.constant('big', 0)], at, { off: off + i, size: 8 });
 }
 
 function kernelMethod(cx: Context, node: syntax.CallExpression, name: string, args: Args): Val {

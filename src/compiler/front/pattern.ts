@@ -1,6 +1,10 @@
 import type * as syntax from 'acorn';
 import type { Context, Variable } from './context.ts';
+import { readMember } from './member.ts';
 import { describeVal, type Val } from './value.ts';
+
+/** What has members without being an object of the program's own: each is read where it is named. */
+const LIVE: ReadonlySet<Val['kind']> = new Set(['packet', 'kernel', 'header', 'view'] as const);
 
 /** Gives names to a value, taking it apart where the pattern says so. */
 export function bind(cx: Context, pattern: syntax.Pattern, val: Val, constant: boolean): void {
@@ -17,6 +21,17 @@ export function bind(cx: Context, pattern: syntax.Pattern, val: Val, constant: b
           throw cx.fault(property, 'only plain names can be taken out of an object', 'Write { a, b: c }.');
         }
         const name = property.key.name;
+        if (LIVE.has(val.kind)) {
+          const { start, end, key } = property;
+          const member = { type: 'MemberExpression', object: key, property: key, start, end } as const;
+          bind(
+            cx,
+            property.value,
+            readMember(cx, val, { ...member, computed: false, optional: false }),
+            constant,
+          );
+          continue;
+        }
         if (val.kind !== 'object') {
           throw cx.fault(
             pattern,

@@ -1,4 +1,4 @@
-import { Fault } from '../error.ts';
+import { Fault, TooLong } from '../error.ts';
 import type { Block, Graph, Loop, Node } from './ir.ts';
 import { fits, INT64, isExact, type Range, type Ranges, UINT64 } from './ranges.ts';
 
@@ -8,9 +8,10 @@ const MOST_TRIPS = 33_000n;
 /**
  * Holds every operation to JavaScript's results: what cannot be proved exact is refused.
  *
+ * @param followed Whether a verifier has to follow every iteration.
  * @throws Fault at the operation.
  */
-export function checkExactness(graph: Graph, ranges: Ranges): void {
+export function checkExactness(graph: Graph, ranges: Ranges, followed: boolean): void {
   for (const loop of graph.loops) {
     if (ranges.isDead(loop.header) || ranges.isDead(loop.latch)) continue;
     if (loop.trips === undefined) {
@@ -20,8 +21,8 @@ export function checkExactness(graph: Graph, ranges: Ranges): void {
         'Count up to a constant, or to a number with a known limit: for (let i = 0; i < 64 && …; i++).',
       );
     }
-    if (loop.trips > MOST_TRIPS) {
-      throw new Fault(
+    if (followed && loop.trips > MOST_TRIPS) {
+      throw new TooLong(
         loop.at,
         `this loop may run ${loop.trips} times, more than a verifier follows`,
         `Bound it by ${MOST_TRIPS}, or return early.`,
@@ -56,14 +57,14 @@ export function checkLength(graph: Graph): void {
     const total = { pending: each.pending * trips, steps: each.steps * trips };
     totals.set(loop, total);
     if (total.steps > MOST_OPERATIONS) {
-      throw new Fault(
+      throw new TooLong(
         loop.at,
         `this loop may take ${total.steps} operations in ${trips} iterations, more than a verifier follows`,
         'Bound it more tightly, return early, or nest fewer loops.',
       );
     }
     if (total.pending > MOST_PENDING) {
-      throw new Fault(
+      throw new TooLong(
         loop.at,
         `this loop may meet ${total.pending} conditions and bounds checks in ${trips} iterations, more than a verifier keeps in mind (${MOST_PENDING})`,
         'Bound what it runs over: if (length > 2000) return …, or take larger steps, as with pkt.be32.',
@@ -74,7 +75,7 @@ export function checkLength(graph: Graph): void {
   const all = longestWay(graph, undefined, totals);
   const last = graph.loops.at(-1);
   if (last !== undefined && all.pending > MOST_PENDING) {
-    throw new Fault(
+    throw new TooLong(
       last.at,
       `the loops up to here may meet ${all.pending} conditions and bounds checks, more than a verifier keeps in mind (${MOST_PENDING})`,
       'Bound what they run over, or return before the last of them.',
@@ -111,7 +112,7 @@ function longestWay(graph: Graph, loop: Loop | undefined, inner: ReadonlyMap<Loo
       pending += all?.pending ?? 0n;
       steps += all?.steps ?? 0n;
     } else {
-      for (const node of block.nodes) if (UNDECIDED.has(node.op)) pending += 1n;
+      for (const node of block.nodes) if (UNDECIDED.has(node.op) || isRechecked(node)) pending += 1n;
       steps += BigInt(block.nodes.length + block.phis.length);
       const { term } = block;
       if (term.kind === 'branch' && (loop === undefined || !isCounting(term.cond, loop))) pending += 1n;
@@ -131,6 +132,11 @@ function isCounting(cond: Node, loop: Loop): boolean {
   const counter = a.op === 'add' && a.args[1]?.op === 'const' ? a.args[0]! : a;
   const back = loop.header.preds.indexOf(loop.latch);
   return counter.op === 'phi' && counter.block === loop.header && counter.args[1 - back]?.op === 'const';
+}
+
+/** Whether an offset is held against the limit of all offsets, because verifiers were made to forget it. */
+function isRechecked(node: Node): boolean {
+  return node.op === 'offptr' && node.args[1]!.op === 'forget';
 }
 
 /** Operations that leave for the short exit on a condition. */

@@ -106,6 +106,8 @@ function findLoops(graph: Graph): void {
     }
   }
   found.sort((a, b) => b.blocks.size - a.blocks.size);
+  /** What ranges have told of a loop holds as long as there is one with its header. */
+  const before = new Map(graph.loops.map((loop) => [loop.header, loop]));
   graph.loops = [];
   for (const { header, latch, blocks } of found) {
     const preheader = header.preds.find((pred) => !blocks.has(pred));
@@ -118,9 +120,11 @@ function findLoops(graph: Graph): void {
       preheader,
       parent,
       depth: (parent?.depth ?? 0) + 1,
-      trips: undefined,
-      counted: undefined,
-      limit: undefined,
+      trips: before.get(header)?.trips,
+      counted: before.get(header)?.counted,
+      counters: before.get(header)?.counters ?? new Map(),
+      limit: before.get(header)?.limit,
+      free: before.get(header)?.free ?? false,
       at: graph.loopAt.get(header) ?? 0,
     };
     graph.loops.push(loop);

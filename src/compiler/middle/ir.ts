@@ -53,6 +53,8 @@ export type Op =
   | 'elemptr'
   /** The number itself; leaves for the short exit above `limit`, which it never is: for the verifier to see. */
   | 'visible'
+  /** The number itself; verifiers know nothing of it afterwards. The second argument is a number they know nothing of. */
+  | 'forget'
   /** The address of a place on the stack. */
   | 'stack'
   | 'stackstore'
@@ -134,8 +136,12 @@ export interface Loop {
   trips: bigint | undefined;
   /** The same where constants alone decide, so that every verifier can count along. */
   counted: bigint | undefined;
+  /** The variables that bound its iterations, and whether constants alone decide how. */
+  readonly counters: Map<Node, 'constants' | 'ranges'>;
   /** What a climbing counter is held against, when that is no constant. */
   limit: LoopLimit | undefined;
+  /** Bounded by the kernel (`may_goto`): a verifier does not follow each iteration. */
+  free: boolean;
   /** Position of the loop statement. */
   readonly at: number;
 }

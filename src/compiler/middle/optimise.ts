@@ -1,5 +1,7 @@
+import { removeIdleBranches } from './empty.ts';
 import { analyseFlow } from './flow.ts';
 import { MAX_SAFE, swapBytes } from './fold.ts';
+import { forgetStates } from './forget.ts';
 import { applyForwards, type Block, type Graph, isPure, isRemovable, type Node, resolve } from './ir.ts';
 import { fits, type Ranges } from './ranges.ts';
 
@@ -21,8 +23,20 @@ export function optimise(graph: Graph, ranges: Ranges): void {
   numberValues(graph);
   shareChecks(graph);
   hoistInvariants(graph);
-  showLimits(graph);
   removeDead(graph);
+  while (removeIdleBranches(graph)) removeDead(graph);
+}
+
+/**
+ * Makes loops such that a verifier can follow each iteration.
+ *
+ * @returns Whether it may give up nevertheless, because there are so many ways through them.
+ */
+export function boundLoops(graph: Graph): boolean {
+  showLimits(graph);
+  const tangled = forgetStates(graph);
+  removeDead(graph);
+  return tangled;
 }
 
 /** Turns branches that ranges decide into jumps; `true` if there were any. */

@@ -75,7 +75,8 @@ export class Ranges {
   }
 
   /** The range of a node where a block begins, or anywhere the block dominates. */
-  at(node: Node, block: Block): Range {
+  at(of: Node, block: Block): Range {
+    const node = of.op === 'forget' ? of.args[0]! : of;
     let { lo, hi } = node;
     if (node.op === 'const') return { lo, hi };
     for (let b: Block | undefined = block; b !== undefined; b = b.idom) {
@@ -308,6 +309,7 @@ export class Ranges {
       const trips = room < 0n ? 1n : room / pace + 2n;
       const against = climbs === undefined ? left : right;
       const constants = step.lo === step.hi && init.lo === init.hi && against.op === 'const';
+      if (constants || !loop.counters.has(phi)) loop.counters.set(phi, constants ? 'constants' : 'ranges');
       if (constants && (loop.counted === undefined || trips < loop.counted)) loop.counted = trips;
       if (climbs !== undefined && against.op !== 'const') {
         const where = loop.blocks.has(against.block) ? cond.block : loop.preheader;
@@ -341,6 +343,7 @@ export class Ranges {
         const way = limit.value - init.value - ahead.lo;
         if (way % step.lo === 0n && way / step.lo >= 0n) {
           const trips = way / step.lo + 1n;
+          loop.counters.set(phi, 'constants');
           if (loop.counted === undefined || trips < loop.counted) loop.counted = trips;
           return trips;
         }

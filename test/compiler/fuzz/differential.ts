@@ -20,12 +20,19 @@ import { codecOf } from '../../../src/layout/index.ts';
 import type { ProgramSpec } from '../../../src/spec/index.ts';
 import { call, possibleCpus } from '../../../src/sys/index.ts';
 import type { CorpusCase } from '../../kernels/corpus.ts';
+import { portable } from '../agree.ts';
 import { literal } from './environment.ts';
 import { type Case, caseProgram, caseText } from './program.ts';
 
 /** What became of one case. */
 export type Outcome =
-  | { readonly kind: 'equal'; readonly verdicts: readonly string[]; readonly slots: number }
+  | {
+      readonly kind: 'equal';
+      readonly verdicts: readonly string[];
+      readonly slots: number;
+      /** Whether verifiers take it that know no loops which the kernel bounds. */
+      readonly portable: boolean;
+    }
   /** The compiler refused it, with a reason. */
   | { readonly kind: 'refused'; readonly reason: string }
   | Failure;
@@ -71,6 +78,18 @@ export function differential(given: Case): Outcome {
     }
     return { kind: 'refused', reason: error.reason };
   }
+  const outcome = inKernel(given, program, spec);
+  if (outcome.kind !== 'equal' || spec.needs === undefined) return outcome;
+  if (spec.fallback === undefined) return { ...outcome, portable: false };
+  const older = inKernel(given, program, portable(spec));
+  if (older.kind !== 'not loaded') return older;
+  return TANGLED.test(older.what) ? { ...outcome, portable: false } : older;
+}
+
+/** What verifiers say of loops that they would have to follow in too many ways to judge. */
+export const TANGLED: RegExp = /too large|too complex/;
+
+function inKernel(given: Case, program: ReturnType<typeof caseProgram>, spec: ProgramSpec): Outcome {
   let loaded: Loaded;
   try {
     loaded = load(spec);
@@ -165,7 +184,7 @@ function compare(
       return { kind: 'differs', what: `map ${map.type}`, details };
     }
   }
-  return { kind: 'equal', verdicts, slots: spec.instructions.length };
+  return { kind: 'equal', verdicts, slots: spec.instructions.length, portable: true };
 }
 
 function isMap(value: unknown): value is MapSpec {

@@ -1,0 +1,85 @@
+import { Fault } from '../error.ts';
+import { lookedAt, replaceUses, unknownNumber } from './forget.ts';
+import type { Block, Graph, Loop, Node } from './ir.ts';
+import { removeDead } from './optimise.ts';
+
+/**
+ * Iterations of such loops in one run that no kernel cuts short: the clock of `may_goto` is looked at for the first time
+ * after 65,535, and for the second, which may end the loop, after as many again (Linux 6.15). Kernels before count to
+ * eight million.
+ */
+const MOST_ITERATIONS = 131_000n;
+
+/** Loops inside others that are so short are left for the verifier to follow, when all of them would be too many. */
+const SHORT = 64n;
+
+/**
+ * Lets the kernel bound the loops (`may_goto`): a verifier then goes on until an iteration brings nothing new, which is at
+ * once, for it begins without knowing anything of the variables. What becomes an offset is checked where it is used.
+ *
+ * That the kernel would end a loop never shows: it runs fewer iterations than the kernel allows.
+ *
+ * @throws Fault at the longest loop where that cannot be proved.
+ */
+export function freeLoops(graph: Graph): boolean {
+  for (const loop of graph.loops) loop.free = true;
+  if (iterations(graph) > MOST_ITERATIONS) {
+    for (const loop of graph.loops) {
+      const inner = !graph.loops.some((other) => other.parent === loop);
+      if (loop.parent !== undefined && inner && (loop.trips ?? SHORT) < SHORT) loop.free = false;
+    }
+  }
+  const all = iterations(graph);
+  const longest = graph.loops.reduce<Loop | undefined>(
+    (most, loop) => (loop.free && (most === undefined || totalTrips(loop) > totalTrips(most)) ? loop : most),
+    undefined,
+  );
+  if (all > MOST_ITERATIONS) {
+    throw new Fault(
+      longest?.at ?? 0,
+      `the loops may run ${all} iterations in all, and the kernel ends them after ${MOST_ITERATIONS}`,
+      'Bound what they run over, take larger steps, or spread the work over several packets.',
+    );
+  }
+  const inAddresses = lookedAt(graph, false);
+  const forgotten = new Map<Node, Node>();
+  let unknown: Node | undefined;
+  const forget = (value: Node, block: Block): Node => {
+    unknown ??= unknownNumber(graph);
+    const node = graph.node('forget', value.type, [value, unknown], block, value.at);
+    node.lo = value.lo;
+    node.hi = value.hi;
+    return node;
+  };
+  for (const { free, header, latch, preheader } of graph.loops) {
+    if (!free) continue;
+    const back = header.preds.indexOf(latch);
+    for (const phi of header.phis) {
+      if (phi.type === 'ptr') continue;
+      const first = forget(phi.args[1 - back]!, preheader);
+      preheader.nodes.push(first);
+      phi.args[1 - back] = first;
+      // Of what becomes an offset, a verifier would take the range of each further iteration for something new.
+      const next = phi.args[back]!;
+      if (!inAddresses.has(phi) || next.op === 'const' || forgotten.has(next)) continue;
+      const node = forget(next, next.block);
+      forgotten.set(next, node);
+      const at = next.block.nodes.indexOf(next);
+      next.block.nodes.splice(at + 1, 0, node);
+    }
+  }
+  replaceUses(graph, forgotten);
+  removeDead(graph);
+  return true;
+}
+
+function iterations(graph: Graph): bigint {
+  return graph.loops.reduce((sum, loop) => (loop.free ? sum + totalTrips(loop) : sum), 0n);
+}
+
+/** How often a loop's body runs in all, with the loops around it. */
+export function totalTrips(loop: Loop): bigint {
+  let trips = 1n;
+  for (let l: Loop | undefined = loop; l !== undefined; l = l.parent) trips *= l.trips ?? 1n;
+  return trips;
+}
