@@ -121,6 +121,7 @@ export { decodePap, emitPap, PapCode, type PapPacket } from './pap.ts';
 export { type PcapOptions, PcapWriter } from './pcap.ts';
 export { type PcapngInterface, type PcapngPacketDetails, PcapngWriter } from './pcapng-writer.ts';
 export {
+  arePppOptions,
   decodePppOptions,
   emitPpp,
   emitPppControl,
@@ -139,6 +140,7 @@ export {
   pppControlLength,
 } from './ppp.ts';
 export {
+  arePppoeTags,
   decodePppoeTags,
   emitPppoe,
   PPPOE_LENGTH,

@@ -35,7 +35,7 @@ export const PppCode = {
   timeRemaining: 13,
 } as const;
 
-/** LCP configuration options (RFC 1661, section 6). */
+/** LCP configuration options (RFC 1661, section 6; RFC 1990). */
 export const LcpOptionType = {
   mru: 1,
   accm: 2,
@@ -44,10 +44,15 @@ export const LcpOptionType = {
   magicNumber: 5,
   protocolFieldCompression: 7,
   addressControlCompression: 8,
+  /** Multilink (RFC 1990, section 5.1). */
+  mrru: 17,
+  endpointDiscriminator: 19,
 } as const;
 
 /** IPCP configuration options (RFC 1332, section 3; RFC 1877). */
 export const IpcpOptionType = {
+  /** Deprecated by RFC 1332 itself. */
+  addresses: 1,
   compressionProtocol: 2,
   address: 3,
   primaryDns: 129,
@@ -285,4 +290,15 @@ export function writePppControl(
 /** Bytes of the header and options that {@link emitPppControl} would write. */
 export function pppControlLength(fields: Pick<PppControlFields, 'options'>): number {
   return (fields.options ?? []).reduce((length, { data }) => length + 2 + data.length, PPP_CONTROL_LENGTH);
+}
+
+/** Whether the options in a range follow each other without a gap or an overrun; nothing is thrown. */
+export function arePppOptions(bytes: Uint8Array, offset: number, end: number): boolean {
+  let at = offset;
+  while (at < end) {
+    const length = at + 1 < end ? bytes[at + 1]! : 0;
+    if (length < 2 || at + length > end) return false;
+    at += length;
+  }
+  return at === end;
 }

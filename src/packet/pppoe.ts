@@ -235,3 +235,16 @@ function emitTag(out: Uint8Array, offset: number, tag: PppoeTag): number {
 function dataOf(tag: PppoeTag): Uint8Array {
   return typeof tag.data === 'string' ? new TextEncoder().encode(tag.data) : tag.data;
 }
+
+/** Whether the tags in a range follow each other without an overrun, to their end or an end-of-list; nothing is thrown. */
+export function arePppoeTags(bytes: Uint8Array, offset: number, end: number): boolean {
+  let at = offset;
+  while (at < end) {
+    if (at + 4 > end) return false;
+    const after = at + 4 + u16At(bytes, at + 2);
+    if (after > end) return false;
+    if (u16At(bytes, at) === PppoeTagType.endOfList) return true;
+    at = after;
+  }
+  return true;
+}

@@ -1,11 +1,8 @@
 import type { MacAddress } from '../packet/index.ts';
-import type { AuthenticationMethod, PppError } from '../ppp/index.ts';
+import type { AuthenticationMethod, PppError, PppTiming, RandomSource } from '../ppp/index.ts';
 import type { PppoeClientSession } from './client-session.ts';
 import type { PppoeError } from './failure.ts';
 import type { PppoeVlan } from './frame.ts';
-
-/** Fills the bytes with unpredictable ones, as `crypto.getRandomValues` does. */
-export type RandomSource = (bytes: Uint8Array) => void;
 
 /** Takes a whole Ethernet frame; the bytes are only valid until it returns. It must not call back into its caller. */
 export type FrameSink = (bytes: Uint8Array, offset: number, length: number) => void;
@@ -45,7 +42,7 @@ export interface PppoeSessionOptions {
   readonly serviceName?: string;
   /** The only concentrator to take. Default is whichever answers first. */
   readonly acName?: string;
-  /** Up to 64 bytes for a concentrator that expects certain ones. Default is 16 bytes of our own, new for each try. */
+  /** Up to 64 bytes for a concentrator that expects certain ones. Default is 12 bytes of our own, new for each try. */
   readonly hostUniq?: Uint8Array;
   readonly user?: string;
   /** Kept in a private field: no log, inspection or JSON of a session shows it. */
@@ -72,6 +69,20 @@ export interface PppoeSessionOptions {
   readonly retry?: { readonly initial?: number; readonly maximum?: number } | false;
   /** Least time between two dials that `redial` asks for. Default is 0. */
   readonly minimumRedialInterval?: number;
+  /** How long to wait for what. */
+  readonly timing?: Partial<PppoeTiming>;
+}
+
+/** How long a client waits for answers, and how often it asks; PPP's own beside. Times are in milliseconds. */
+export interface PppoeTiming extends PppTiming {
+  /** To the first repetition of a PADI; each waits twice as long, with jitter. Default is 1,000. */
+  readonly padi: number;
+  /** Default is 4. */
+  readonly padiTries: number;
+  /** To the first repetition of a PADR. A repeated one may cost the concentrator a second session. Default is 3,000. */
+  readonly padr: number;
+  /** Default is 2. */
+  readonly padrTries: number;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { MacAddress } from '../packet/index.ts';
-import type { AuthenticationMethod, PppError } from '../ppp/index.ts';
-import type { FrameSink, RandomSource } from './client-options.ts';
+import type { AuthenticationMethod, PppError, PppTiming, RandomSource } from '../ppp/index.ts';
+import type { FrameSink } from './client-options.ts';
 import type { PppoeConcentratorSession } from './concentrator-session.ts';
 import type { PppoeError } from './failure.ts';
 
@@ -54,6 +54,8 @@ export interface PppoeConcentratorOptions {
   readonly cookieLifetime?: number;
   /** As a client's. Default is every 30,000 ms, gone after 3. */
   readonly echo?: { readonly interval?: number; readonly failures?: number } | false;
+  /** How long PPP waits for what. */
+  readonly timing?: Partial<PppTiming>;
   readonly random: RandomSource;
   readonly transmit: FrameSink;
   /** An IP packet from a session, in the bytes given to `input`. */
@@ -72,12 +74,14 @@ export type PppoeConcentratorEvent =
   | {
       readonly type: 'opened';
       readonly user: string | undefined;
-      /** The client's IPv4 address; undefined when only IPv6 is up. */
+      /** The client's IPv4 address. */
       readonly address: string | undefined;
       /** The client's IPv6 link-local address. */
       readonly ipv6: string | undefined;
       readonly mtu: number;
     }
+  /** IPv6 came after the session was open, or went: the client's link-local address. */
+  | { readonly type: 'ipv6'; readonly ipv6: string | undefined }
   | {
       readonly type: 'closed';
       readonly error: PppoeError | PppError;

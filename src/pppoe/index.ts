@@ -10,9 +10,9 @@ export type {
   PppoePacing,
   PppoeSessionOptions,
   PppoeSessionState,
-  RandomSource,
+  PppoeTiming,
 } from './client-options.ts';
-export { PppoeClientSession } from './client-session.ts';
+export type { PppoeClientSession } from './client-session.ts';
 export { PppoeConcentrator } from './concentrator.ts';
 export type {
   PppoeAccount,
@@ -21,7 +21,7 @@ export type {
   PppoeConcentratorOptions,
   PppoeService,
 } from './concentrator-options.ts';
-export { PppoeConcentratorSession } from './concentrator-session.ts';
+export type { PppoeConcentratorSession } from './concentrator-session.ts';
 export { PppoeError, type PppoeFailure } from './failure.ts';
 export { emitPadt, type PppoeVlan, type PppoeWireIdentity } from './frame.ts';
 export { PppoeScan, type PppoeScanOptions } from './scan.ts';
