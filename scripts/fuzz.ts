@@ -14,6 +14,7 @@ import type { FuzzTarget } from '../test/fuzz-target.ts';
 /** What can be fuzzed; each is loaded when it is asked for. */
 const TARGETS: Readonly<Record<string, () => Promise<{ readonly target: FuzzTarget }>>> = {
   compiler: () => import('../test/compiler/fuzz/target.ts'),
+  netstack: () => import('../test/netstack/fuzz-two-stacks.ts'),
   object: () => import('../test/object/fuzz.ts'),
   packet: () => import('../test/packet/fuzz.ts'),
 };

@@ -75,6 +75,13 @@ export class TwoStacks {
     return true;
   }
 
+  /** Whether an application did something that makes it go on. */
+  wake(): boolean {
+    this.a.flush(this.now);
+    this.b.flush(this.now);
+    return Math.min(this.a.deadline, this.b.deadline, this.toA.deadline, this.toB.deadline) < Infinity;
+  }
+
   /** Steps until `done`, or until virtual time is up; whether it was done. */
   runUntil(done: () => boolean, limit = 600_000): boolean {
     const end = this.now + limit;

@@ -50,12 +50,14 @@ function advance(tcb: Tcb, segment: Segment, acked: number, now: number): void {
   const { flight, layer } = tcb;
   const { ack } = segment;
   let sentAt = -1;
+  let resent = false;
   while (flight.count > 0 && notAfter(flight.end(0), ack)) {
     const flags = flight.flags(0);
     if ((flags & SACKED) === 0) {
       tcb.delivered += flight.length(0);
       noteDelivery(tcb, 0, segment, now);
-      if ((flags & EVER_RESENT) === 0) sentAt = flight.time(0);
+      if (flags & EVER_RESENT) resent = true;
+      else sentAt = flight.time(0);
     }
     flight.shift();
   }
@@ -71,8 +73,9 @@ function advance(tcb: Tcb, segment: Segment, acked: number, now: number): void {
   layer.memory -= bytes;
   tcb.advanced += acked;
   tcb.windowProbed = false;
-  if (sentAt >= 0) sampleRtt(tcb, now - sentAt, now);
-  else if (tcb.timestamps && tcb.backoff > 0) {
+  // Karn's rule, also for what waited behind a retransmission: its ACK tells how long the repair took.
+  if (sentAt >= 0 && !resent) sampleRtt(tcb, now - sentAt, now);
+  else if (resent && tcb.timestamps) {
     sampleRtt(tcb, Math.max(0, distance(segment.tsEcho, stamp(tcb, now))), now);
   }
   if (tcb.undoable && tcb.timestamps && before(segment.tsEcho, tcb.resentStamp)) undo(tcb);

@@ -104,14 +104,14 @@ function putSynOptions(tcb: Tcb, out: Uint8Array, header: number, now: number): 
   out[at + 1] = 4;
   putHalf(out, at + 2, tcb.interface.mtu - (tcb.local.version === 4 ? 40 : 60));
   at += 4;
-  if (!answers || tcb.sack) {
+  if (answers ? tcb.sack : tcb.options.sack !== false) {
     out[at++] = 4;
     out[at++] = 2;
   } else {
     out[at++] = 1;
     out[at++] = 1;
   }
-  if (!answers || tcb.timestamps) {
+  if (answers ? tcb.timestamps : tcb.options.timestamps !== false) {
     out[at] = 8;
     out[at + 1] = 10;
     putWord(out, at + 2, stamp(tcb, now));
@@ -121,7 +121,7 @@ function putSynOptions(tcb: Tcb, out: Uint8Array, header: number, now: number): 
     out[at++] = 1;
     out[at++] = 1;
   }
-  if (!answers || tcb.sndShift >= 0) {
+  if (answers ? tcb.sndShift >= 0 : tcb.options.windowScaling !== false) {
     out[at] = 1;
     out[at + 1] = 3;
     out[at + 2] = 3;

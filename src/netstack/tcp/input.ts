@@ -92,7 +92,7 @@ function establish(tcb: Tcb, segment: Segment, now: number): void {
   if (tcb.backoff === 0) tcb.rtt.sample(Math.max(0, now - tcb.lastSent), now);
   else if (tcb.timestamps) tcb.rtt.sample(Math.max(0, stamp(tcb, now) - segment.tsEcho), now);
   tcb.layer.prepare(tcb, now);
-  tcb.sndWnd = segment.flags & SYN ? segment.window : segment.window << tcb.sndShift;
+  tcb.sndWnd = segment.flags & SYN ? segment.window : segment.window << Math.max(0, tcb.sndShift);
   tcb.maxSndWnd = tcb.sndWnd;
   tcb.sndWl1 = segment.seq;
   tcb.sndWl2 = segment.ack;
@@ -103,14 +103,15 @@ function establish(tcb: Tcb, segment: Segment, now: number): void {
 /** What the peer's SYN offers (RFC 9293, section 3.7.1; RFC 7323, sections 1.3 and 2; RFC 2018, section 2). */
 export function learnOptions(tcb: Tcb, segment: Segment, now: number): void {
   tcb.peerMss = segment.mss > 0 ? Math.max(64, segment.mss) : tcb.local.version === 4 ? 536 : 1220;
-  tcb.sack = segment.sackPermitted;
-  tcb.timestamps = segment.hasTimestamps;
-  if (segment.hasTimestamps) {
+  const { sack = true, timestamps = true, windowScaling = true } = tcb.options;
+  tcb.sack = sack && segment.sackPermitted;
+  tcb.timestamps = timestamps && segment.hasTimestamps;
+  if (tcb.timestamps) {
     tcb.tsRecent = segment.tsValue;
     tcb.tsRecentAt = now;
   }
-  tcb.sndShift = segment.windowShift;
-  if (segment.windowShift < 0) {
+  tcb.sndShift = windowScaling ? segment.windowShift : -1;
+  if (tcb.sndShift < 0) {
     tcb.rcvShift = 0;
     tcb.rcvLimit = Math.min(tcb.rcvLimit, 0xffff);
   }
@@ -243,7 +244,13 @@ function takeText(
   }
   if (length > tcb.rcvMss) tcb.rcvMss = length;
   const inOrder = start === tcb.rcvNxt;
-  if (layer.memory > layer.memoryLimit && (!inOrder || received.memory >= LEAST_WINDOW)) {
+  const end = (start + length) | 0;
+  // What fits into memory that is held already is always taken: it may close the gap that keeps it held.
+  if (
+    layer.memory > layer.memoryLimit &&
+    received.lacks(end) &&
+    (!inOrder || received.readable >= LEAST_WINDOW)
+  ) {
     layer.counters.memoryDrops++;
     tcb.ackNow = true;
     return true;

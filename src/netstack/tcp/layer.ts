@@ -290,7 +290,7 @@ export class TcpLayer {
     if (tcb.deaf || tcb.state === State.closed) return;
     tcb.deaf = true;
     const unread = tcb.received.readable > 0;
-    this.memory -= tcb.received.memory;
+    if (tcb.counted) this.memory -= tcb.received.memory;
     tcb.received.discard();
     if (unread && tcb.state !== State.timeWait) this.abort(tcb);
     else if (tcb.state === State.finWait2) this.awaitFin(tcb, this.#environment.now());
@@ -591,6 +591,9 @@ export class TcpLayer {
     this.memory -= tcb.queue.length;
     tcb.queue.clear();
     tcb.flight.clear();
+    // What is still to be read is the application's from now on.
+    if (tcb.counted) this.memory -= tcb.received.memory;
+    tcb.counted = false;
     if (tcb.over) return;
     tcb.told |= Told.close;
     this.touch(tcb);

@@ -85,6 +85,11 @@ export class ReceiveBuffer {
     return count === chunk.length ? chunk : chunk.subarray(from, from + count);
   }
 
+  /** Whether bytes up to `end` need memory that is not held yet. */
+  lacks(end: number): boolean {
+    return before(this.#top, end);
+  }
+
   /** Whether every byte from `start` to `end` has been received already. */
   has(start: number, end: number): boolean {
     if (notAfter(end, this.next)) return true;

@@ -83,6 +83,12 @@ export interface TcpOptions {
   readonly receiveBuffer?: number;
   /** Most bytes that wait for acknowledgement. Default is 16 MiB. */
   readonly sendBuffer?: number;
+  /** Offer and take selective acknowledgements (RFC 2018). Default is true. */
+  readonly sack?: boolean;
+  /** Offer and take timestamps (RFC 7323). Default is true. */
+  readonly timestamps?: boolean;
+  /** Offer and take windows beyond 64 KiB (RFC 7323). Default is true. */
+  readonly windowScaling?: boolean;
   /** Default is `cubic`. */
   readonly congestion?: 'cubic' | 'reno';
 }
@@ -242,6 +248,8 @@ export class Tcb implements TimerOwner {
   // Towards application and stack.
   dirty = false;
   told = 0;
+  /** What is received counts as the stack's memory. */
+  counted = true;
   /** The application waits for `onWritable`. */
   full = false;
   /** The application has been told that it is over. */
@@ -337,7 +345,7 @@ export class Tcb implements TimerOwner {
     const before = this.received.memory;
     const bytes = this.received.read();
     if (bytes === undefined) return undefined;
-    this.layer.memory -= before - this.received.memory;
+    if (this.counted) this.layer.memory -= before - this.received.memory;
     this.readBytes += bytes.length;
     this.layer.touch(this);
     return bytes;

@@ -40,7 +40,7 @@ function onTrim(tcb: Tcb, now: number): void {
     return;
   }
   tcb.flight.clear();
-  tcb.layer.memory -= tcb.received.memory;
+  if (tcb.counted) tcb.layer.memory -= tcb.received.memory;
   tcb.received.release();
   tcb.seenBlocks = undefined;
 }
