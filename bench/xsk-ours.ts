@@ -1,7 +1,8 @@
 /**
  * What bench/c/xsk-yardstick.c does, in TypeScript: same arguments, same output. A process of its own, as the C
  * program is, so that both are pinned and measured alike. In mode `packet` the same over AF_PACKET's mmap
- * ring, in mode `plain` over AF_PACKET with a system call for each packet.
+ * ring, in mode `plain` over AF_PACKET with a system call for each packet. With a
+ * last argument `deep` the RX ring has 4096 entries, and nearly all frames wait for packets.
  */
 
 import { PerformanceObserver } from 'node:perf_hooks';
@@ -11,12 +12,13 @@ import { assemble, func, mov64, r0, exit as ret } from '../src/asm/index.ts';
 import { attachXdp, load } from '../src/bpf/index.ts';
 import { type Driver, drive, PacketLink, redirectSpec, Umem, XskSocket } from '../src/xsk/index.ts';
 
-const [scenario = '', name = '', seconds = '1', batchText, wait = 'nap', mode] = argv.slice(2);
+const [scenario = '', name = '', seconds = '1', batchText, wait = 'nap', mode, deep] = argv.slice(2);
 if (mode !== 'driver' && mode !== 'generic' && mode !== 'packet' && mode !== 'plain') {
   stderr.write('see the head of xsk-yardstick.c for the arguments\n');
   exit(2);
 }
 const WARM_UP = 1000;
+const DEEP = { rings: { rx: 4096 }, fillTarget: 3584 };
 const batch = Number(batchText);
 const packet = new Uint8Array(64);
 packet.set([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 0x88, 0xb5]);
@@ -43,7 +45,10 @@ setTimeout(() => {
   start = { at: hrtime.bigint(), cpu: cpuUsage(), heap: memoryUsage().heapUsed, collections };
 }, WARM_UP);
 setTimeout(() => stop.abort(), WARM_UP + Number(seconds) * 1000);
-await drive({ work, name, fds: subject.fds }, { driver: wait as Driver, signal: stop.signal });
+await drive(
+  { work, name, fds: subject.fds, room: subject.room },
+  { driver: wait as Driver, signal: stop.signal },
+);
 const took = Number(hrtime.bigint() - start.at) / 1e9;
 const used = cpuUsage(start.cpu);
 const heap = memoryUsage().heapUsed - start.heap;
@@ -66,12 +71,20 @@ interface Subject {
   readonly once: () => number;
   readonly fds: readonly XskSocket['fd'][];
   readonly mode: string;
+  /** Packets that may wait. */
+  readonly room: number;
 }
 
 async function overXdp(where: 'driver' | 'generic'): Promise<Subject> {
   const umem = Umem.create();
   for (let at = 0; at < umem.bytes.length; at += umem.frameSize) umem.bytes.set(packet, at);
-  const socket = await XskSocket.open({ umem, interface: name, copy: 'copy', busyTimeout: 2000 });
+  const socket = await XskSocket.open({
+    umem,
+    interface: name,
+    copy: 'copy',
+    busyTimeout: 2000,
+    ...(deep === 'deep' ? DEEP : {}),
+  });
   const loaded = load(redirectSpec('all', { queues: 1 }));
   loaded.maps.sockets.set(0, socket);
   const attached = attachXdp(loaded.program, { interface: name, mode: where });
@@ -103,7 +116,12 @@ async function overXdp(where: 'driver' | 'generic'): Promise<Subject> {
     l2fwd: () => socket.forward(swapHalves, socket, batch),
     latency: () => socket.receive(sample, batch),
   };
-  return { once: works[scenario] ?? exit(2), fds: [socket.fd], mode: `${attached.mode} ${socket.mode}` };
+  return {
+    once: works[scenario] ?? exit(2),
+    fds: [socket.fd],
+    mode: `${attached.mode} ${socket.mode}`,
+    room: socket.fillTarget,
+  };
 }
 
 function overPacket(how: 'packet' | 'plain'): Subject {
@@ -152,7 +170,7 @@ function overPacket(how: 'packet' | 'plain'): Subject {
       return count;
     },
   };
-  return { once: works[scenario] ?? exit(2), fds: [], mode: `AF_PACKET ${how}` };
+  return { once: works[scenario] ?? exit(2), fds: [], mode: `AF_PACKET ${how}`, room: 0 };
 }
 
 function overPlain(): Pick<PacketLink, 'receive' | 'send'> {

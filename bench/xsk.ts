@@ -114,6 +114,7 @@ async function* waiting(field: Field): AsyncGenerator<Row> {
     const figures = await interleaveAsync(Math.min(5, RUNS), {
       spin: runs.of('spin', () => field.measure('rxdrop', 'ours', 'spin', 'driver', burst)),
       nap: runs.of('nap', () => field.measure('rxdrop', 'ours', 'nap', 'driver', burst)),
+      deep: runs.of('deep', () => field.measure('rxdrop', 'ours', 'nap', 'driver', burst, 'flood', ['deep'])),
       event: runs.of('event', () => field.measure('rxdrop', 'ours', 'event', 'driver', burst)),
       poll: runs.of('poll', () => field.measure('rxdrop', 'c', 'poll', 'driver', burst)),
     });
@@ -123,6 +124,14 @@ async function* waiting(field: Field): AsyncGenerator<Row> {
       figures.spin,
       'spinning',
       'nap',
+      'spin',
+    );
+    yield runs.row(
+      `rxdrop napping, RX ring of 4096, bursts of ${burst}`,
+      figures.deep,
+      figures.spin,
+      'spinning',
+      'deep',
       'spin',
     );
     yield runs.row(
@@ -212,12 +221,13 @@ class Field {
     mode: string,
     figure = 64,
     kind: 'flood' | 'steady' = 'flood',
+    more: readonly string[] = [],
   ): Promise<Outcome> {
     using sink = load(sinkSpec());
     using _attached = attachXdp(sink.program, { interface: 'eth0', netns: this.#other.netns });
     const counted = (): number =>
       (sink.maps.frames.get(0) ?? []).reduce((sum, count) => sum + Number(count), 0);
-    const subject = this.#start(who, [scenario, 'eth0', String(SECONDS), '64', wait, mode]);
+    const subject = this.#start(who, [scenario, 'eth0', String(SECONDS), '64', wait, mode, ...more]);
     const output = outputOf(subject);
     await ready(subject);
     const generator = scenario === 'txpush' ? undefined : this.#generate(kind, SECONDS + 2, figure);

@@ -28,7 +28,7 @@ if (argv[2] !== undefined) await work(JSON.parse(argv[2]) as SubjectOrder);
 
 async function work(order: SubjectOrder): Promise<void> {
   pinTo(order.cpu);
-  const { once, fds, mode } = order.over === 'xdp' ? await overXdp(order) : overPacket(order);
+  const { once, fds, mode, room = 0 } = order.over === 'xdp' ? await overXdp(order) : overPacket(order);
   let packets = 0;
   let from = hrtime.bigint();
   let cpu = cpuUsage();
@@ -60,7 +60,10 @@ async function work(order: SubjectOrder): Promise<void> {
   });
   stdin.once('end', () => stop.abort());
   stdout.write('ready\n');
-  await drive({ work: counted, name: order.interface, fds }, { driver: order.driver, signal: stop.signal });
+  await drive(
+    { work: counted, name: order.interface, fds, room },
+    { driver: order.driver, signal: stop.signal },
+  );
   stdout.write(`${JSON.stringify(report ?? tell())}\n`, () => exit(0));
 }
 
@@ -73,6 +76,8 @@ interface Subject {
   readonly once: () => number;
   readonly fds: readonly XskSocket['fd'][];
   readonly mode: string;
+  /** Packets that may wait. */
+  readonly room?: number;
 }
 
 async function overXdp({ interface: name, mode, scenario }: SubjectOrder): Promise<Subject> {
@@ -90,7 +95,8 @@ async function overXdp({ interface: name, mode, scenario }: SubjectOrder): Promi
     txpush: () => socket.send(BATCH, build),
     l2fwd: () => socket.forward(swapped, socket, BATCH),
   };
-  return { once: works[scenario], fds: [socket.fd], mode: `${attached.mode}, ${socket.mode}` };
+  const room = socket.fillTarget;
+  return { once: works[scenario], fds: [socket.fd], mode: `${attached.mode}, ${socket.mode}`, room };
 }
 
 function overPacket({ interface: name, over, scenario }: SubjectOrder): Subject {

@@ -18,7 +18,7 @@ export class Dropper implements AsyncDisposable {
 
   /** @throws As `openInterface`. */
   static async open(options: TakeOptions): Promise<Dropper> {
-    return new Dropper(await take(options, options.match ?? 'all'));
+    return new Dropper(await take(options, options.match ?? 'all', RECEIVE_ONLY));
   }
 
   reports(limits: TrafficLimits = {}): AsyncGenerator<TrafficReport, void> {
@@ -33,5 +33,8 @@ export class Dropper implements AsyncDisposable {
     await this.close();
   }
 }
+
+/** Nothing is sent, so nearly all of the 4096 frames may wait for packets: room for longer naps. */
+const RECEIVE_ONLY = { rings: { rx: 4096 }, fillTarget: 3584 } as const;
 
 function nothing(): void {}

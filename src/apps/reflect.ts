@@ -1,7 +1,7 @@
 import { ArgumentError } from '../error.ts';
 import { Netlink, type XdpMode } from '../netlink/index.ts';
 import type { Netns } from '../sys/index.ts';
-import { type Match, openInterface, type XskInterface } from '../xsk/index.ts';
+import { type InterfaceOptions, type Match, openInterface, type XskInterface } from '../xsk/index.ts';
 import { echoSpec } from './reflect-program.ts';
 import { REWRITES, type RewriteName, rewrites } from './reflect-rewrite.ts';
 import { type TrafficLimits, type TrafficReport, trafficReports } from './traffic.ts';
@@ -74,7 +74,8 @@ export class Reflector implements AsyncDisposable {
 /** Opens an interface's queues with the options that all takers of packets share. */
 export function take(
   options: TakeOptions,
-  match: Parameters<typeof openInterface>[1]['match'],
+  match: InterfaceOptions['match'],
+  more: Pick<InterfaceOptions, 'rings' | 'fillTarget'> = {},
 ): Promise<XskInterface> {
   const { netns, queues, mode = 'auto', replace = false, checkFrames = false } = options;
   return openInterface(options.interface, {
@@ -82,6 +83,7 @@ export function take(
     netns,
     mode,
     replace,
+    ...more,
     ...(checkFrames ? { umem: { debug: true } } : {}),
     ...(queues === undefined ? {} : { queues }),
   });

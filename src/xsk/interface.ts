@@ -232,6 +232,8 @@ export class XskInterface extends EventEmitter<InterfaceEvents> implements Async
             },
       name: this.name,
       fds: sockets.map((socket) => socket.fd),
+      // All may come by one queue.
+      room: Math.min(...sockets.map((socket) => socket.fillTarget)),
       unfinished: () => sockets.some((socket) => socket.unsent > 0),
     };
     const signal = this.#endWith(options.signal);

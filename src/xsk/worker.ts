@@ -82,7 +82,11 @@ export function adoptQueue(): WorkerQueue {
     },
     run(work, options = {}): void {
       try {
-        driveBlocking({ work, name: socket.interface, fds: [socket.fd] }, stop, options);
+        driveBlocking(
+          { work, name: socket.interface, fds: [socket.fd], room: socket.fillTarget },
+          stop,
+          options,
+        );
       } finally {
         socket.yield();
       }
