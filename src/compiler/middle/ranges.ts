@@ -31,6 +31,7 @@ const HELPER_RESULTS: Readonly<Record<number, Range>> = {
   69: { lo: -4095n, hi: 9n },
   125: { lo: 0n, hi: (1n << 63n) - 1n },
   130: { lo: -4095n, hi: 0n },
+  160: { lo: 0n, hi: (1n << 63n) - 1n },
   188: { lo: 0n, hi: 0xf_ffffn },
   189: { lo: -4095n, hi: 0n },
   190: { lo: -4095n, hi: 0n },
