@@ -23,6 +23,7 @@ export * from './info.ts';
 export { kernelTypes, typesById } from './kernel-types.ts';
 export { type LiveMap, type LiveMaps, type Loaded, type LoadOptions, load } from './load.ts';
 export { BpfMap, type MapOf } from './map.ts';
+export type { PackedEntries } from './map-batch.ts';
 export type { HasFd, ReadValue, WriteValue } from './map-value.ts';
 export {
   type LoadableObject,

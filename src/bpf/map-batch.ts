@@ -12,6 +12,15 @@ const CHUNK = 4096;
 /** This map type, or this kernel, knows no batches: go entry by entry. Never leaves this floor. */
 export class BatchUnsupported extends Error {}
 
+/** Entries as the kernel lays them out: keys in a row, and as many values. */
+export interface PackedEntries {
+  readonly count: number;
+  readonly keys: Uint8Array;
+  readonly values: Uint8Array;
+  readonly keyView: DataView;
+  readonly valueView: DataView;
+}
+
 /** Many entries with one system call (`BPF_MAP_*_BATCH`, since Linux 5.6). */
 export class MapBatch<K, V, W> {
   readonly #fd: Fd;
@@ -121,11 +130,98 @@ export class MapBatch<K, V, W> {
     return deleted;
   }
 
-  /** Walks all entries. @throws BatchUnsupported before the first one where batches are unknown. */
-  *entries(): Generator<[K, V]> {
-    if (!this.#supported) throw new BatchUnsupported();
+  /** As `set` of absent keys alone; `present` is told the place of every other one. How many were written. */
+  insertPacked(
+    keys: Uint8Array,
+    values: Uint8Array,
+    count: number,
+    present: (index: number) => void,
+    single: (index: number) => boolean,
+  ): number {
     const keySize = this.#key.size;
     const valueSize = this.#value.size;
+    let written = 0;
+    for (let at = 0; at < count; ) {
+      if (!this.#supported) {
+        if (single(at)) written++;
+        else present(at);
+        at++;
+        continue;
+      }
+      const length = Math.min(CHUNK, count - at);
+      const attribute = this.#attribute(
+        keys.subarray(at * keySize, (at + length) * keySize),
+        values.subarray(at * valueSize, (at + length) * valueSize),
+        length,
+        UPDATE_FLAG.create,
+      );
+      const result = attribute.try(Command.mapUpdateBatch);
+      const done = attribute.readU32(32);
+      if (result >= 0) {
+        written += length;
+        at += length;
+      } else if (result === -Errno.EEXIST) {
+        written += done;
+        present(at + done);
+        at += done + 1;
+      } else if (isUnsupported(-result) && done === length) {
+        this.#supported = false;
+      } else {
+        throw mapRefusal(this.#spec, -result, `write entry ${at + done} of ${count} to`);
+      }
+    }
+    return written;
+  }
+
+  /** Deletes packed keys; how many were there. */
+  deletePacked(keys: Uint8Array, count: number, single: (index: number) => boolean): number {
+    const keySize = this.#key.size;
+    let deleted = 0;
+    for (let at = 0; at < count; ) {
+      if (!this.#supported) {
+        if (single(at)) deleted++;
+        at++;
+        continue;
+      }
+      const length = Math.min(CHUNK, count - at);
+      const attribute = this.#attribute(
+        keys.subarray(at * keySize, (at + length) * keySize),
+        null,
+        length,
+        0,
+      );
+      const result = attribute.try(Command.mapDeleteBatch);
+      const done = attribute.readU32(32);
+      if (result >= 0) {
+        deleted += length;
+        at += length;
+      } else if (result === -Errno.ENOENT) {
+        deleted += done;
+        at += done + 1;
+      } else if (isUnsupported(-result) && done === length) {
+        this.#supported = false;
+      } else {
+        throw mapRefusal(this.#spec, -result, 'delete from');
+      }
+    }
+    return deleted;
+  }
+
+  /** Walks all entries. @throws BatchUnsupported before the first one where batches are unknown. */
+  *entries(): Generator<[K, V]> {
+    const keySize = this.#key.size;
+    const valueSize = this.#value.size;
+    for (const { count, keyView, valueView } of this.packed()) {
+      for (let i = 0; i < count; i++) {
+        yield [this.#key.read(keyView, i * keySize), this.#value.read(valueView, i * valueSize)];
+      }
+    }
+  }
+
+  /** Walks all entries as they are laid out; what is yielded is overwritten by the next step. */
+  *packed(): Generator<PackedEntries> {
+    if (!this.#supported) throw new BatchUnsupported();
+    const keySize = this.#key.size;
     let size = Math.min(CHUNK, this.#spec.maxEntries);
     let room = this.#room(size);
     // The token is a bucket's number or a key; each call reads one and writes the next.
@@ -151,11 +247,7 @@ export class MapBatch<K, V, W> {
         }
         throw mapRefusal(this.#spec, -result, 'walk');
       }
-      for (let i = 0; i < count; i++) {
-        const key = this.#key.read(room.keyView, i * keySize);
-        const value = this.#value.read(room.valueView, i * valueSize);
-        yield [key, value];
-      }
+      if (count > 0) yield { count, ...room };
       if (result === -Errno.ENOENT) return;
       first = false;
       [token, next] = [next, token];

@@ -3,7 +3,7 @@ import type { MapSpec } from '../spec/index.ts';
 import { Errno, type Fd, type SystemError } from '../sys/index.ts';
 import { Attribute } from './attribute.ts';
 import { type MapInfo, mapInfo } from './info.ts';
-import { BatchUnsupported, MapBatch } from './map-batch.ts';
+import { BatchUnsupported, MapBatch, type PackedEntries } from './map-batch.ts';
 import { createMap } from './map-create.ts';
 import { mapRefusal } from './map-error.ts';
 import { type ReadValue, valueCodec, type WriteValue } from './map-value.ts';
@@ -200,6 +200,64 @@ export class BpfMap<K = unknown, V = unknown, W = V> implements Disposable {
     this.#batch.setPacked(keys, values, count, mode);
   }
 
+  /**
+   * Writes those packed entries whose keys are absent.
+   *
+   * @param present Told the place of every entry whose key is there already, and is left as it is.
+   * @returns How many were written.
+   */
+  insertPacked(
+    keys: Uint8Array,
+    values: Uint8Array,
+    count: number,
+    present: (index: number) => void = () => {},
+  ): number {
+    return this.#batch.insertPacked(keys, values, count, present, (index) => {
+      this.#keyBytes.set(this.#part(keys, index, this.#keyBytes.length));
+      this.#valueBytes.set(this.#part(values, index, this.#valueBytes.length));
+      const flags = BigInt(UPDATE_FLAG.create);
+      const result = this.#element.u32(0, this.fd.number).u64(24, flags).try(Command.mapUpdate);
+      if (result < 0 && result !== -Errno.EEXIST) throw this.#refused(-result, 'write to');
+      return result >= 0;
+    });
+  }
+
+  /** Deletes packed keys; how many were there. */
+  deletePacked(keys: Uint8Array, count: number): number {
+    return this.#batch.deletePacked(keys, count, (index) => {
+      this.#keyBytes.set(this.#part(keys, index, this.#keyBytes.length));
+      const result = this.#deletion.u32(0, this.fd.number).try(Command.mapDelete);
+      if (result < 0 && result !== -Errno.ENOENT) throw this.#refused(-result, 'delete a key from');
+      return result >= 0;
+    });
+  }
+
+  /**
+   * All entries as the kernel lays them out, some thousand at a time, without an object for each. What is yielded is
+   * overwritten by the next step.
+   */
+  *packedEntries(): Generator<PackedEntries> {
+    try {
+      yield* this.#batch.packed();
+      return;
+    } catch (error) {
+      if (!(error instanceof BatchUnsupported)) throw error;
+    }
+    for (const key of this.keys()) {
+      this.#key.write(this.#keyView, 0, key);
+      const result = this.#element.u32(0, this.fd.number).u64(24, 0n).try(Command.mapLookup);
+      if (result === -Errno.ENOENT) continue;
+      if (result < 0) throw this.#refused(-result, 'look up a key in');
+      yield {
+        count: 1,
+        keys: this.#keyBytes,
+        values: this.#valueBytes,
+        keyView: this.#keyView,
+        valueView: this.#valueView,
+      };
+    }
+  }
+
   /** Deletes many entries; how many were there. */
   deleteMany(keys: Iterable<K>): number {
     return this.#batch.delete(keys, (key) => this.delete(key));
@@ -230,6 +288,10 @@ export class BpfMap<K = unknown, V = unknown, W = V> implements Disposable {
 
   [Symbol.dispose](): void {
     this.close();
+  }
+
+  #part(bytes: Uint8Array, index: number, size: number): Uint8Array {
+    return bytes.subarray(index * size, (index + 1) * size);
   }
 
   #refused(errno: number, doing: string): SystemError {

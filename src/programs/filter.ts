@@ -7,6 +7,7 @@ import {
   program,
   type XdpProgram,
 } from '../compiler/index.ts';
+import type { Entry } from '../policy/entry.ts';
 import type { AddressAction, TableName } from '../policy/table.ts';
 import type { Prefix } from '../spec/index.ts';
 import {
@@ -18,7 +19,6 @@ import {
   type CpuState,
   type DropEvent,
   dropEvents,
-  type Entry,
   type Guard,
   guardMap,
   previousMap,
@@ -177,6 +177,8 @@ interface Use {
   readonly deny6: Looks;
   /** Whether anything matters beyond the tables. */
   readonly transport: boolean;
+  /** Whether anything beyond addresses does. */
+  readonly walk: boolean;
   readonly ports: boolean;
   readonly segments: boolean;
   readonly rules: boolean;
@@ -211,6 +213,7 @@ function useOf(shape: FilterShape): Use {
     deny4: looks('deny', 4),
     deny6: looks('deny', 6),
     transport: rules.length > 0 || denies || !passLater,
+    walk: ports || denies || !passLater || rules.some((rule) => rule.protocol >= 0),
     ports,
     segments,
     rules: rules.length > 0,
@@ -417,9 +420,9 @@ const decide: Decide = (env, pkt, kernel) => {
       if (outcome === 0 && use.transport) {
         let next = ip.nextHeader;
         let l4 = off + 40;
-        let fault = 2;
+        let fault = use.walk ? 2 : 0;
         let offset = 0;
-        for (let i = 0; i < 9; i++) {
+        for (let i = 0; use.walk && i < 9; i++) {
           if (
             next !== 0 &&
             next !== 43 &&

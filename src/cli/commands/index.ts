@@ -6,6 +6,7 @@ import { completion } from './completion.ts';
 import { count } from './count.ts';
 import { doctor } from './doctor.ts';
 import { drop } from './drop.ts';
+import { filter } from './filter.ts';
 import { gen } from './gen.ts';
 import { help } from './help.ts';
 import { inspect } from './inspect.ts';
@@ -29,6 +30,7 @@ export const barewire: CommandGroup = group({
   ],
   commands: [
     count,
+    filter,
     capture,
     send,
     redirect,

@@ -1,0 +1,455 @@
+import type { Prefix } from '../address/index.ts';
+import type { ModeRefusal } from '../bpf/attach.ts';
+import { ArgumentError, BarewireError } from '../error.ts';
+import { Netlink, type XdpMode } from '../netlink/index.ts';
+import { Blocks, keyOf, type PackedBlock } from '../policy/block.ts';
+import { ENTRY, type Entry } from '../policy/entry.ts';
+import { checkRule, type RuleParts } from '../policy/make-rule.ts';
+import { MANUAL, type Policy, type Settings } from '../policy/policy.ts';
+import { identityOf, MOST_RULES, type Rule } from '../policy/rule.ts';
+import {
+  type AddressAction,
+  type Side,
+  TABLES,
+  type Table,
+  type TableName,
+  tableNamed,
+  tableOf,
+} from '../policy/table.ts';
+import { withNetns } from '../sys/netns.ts';
+import type { Clock } from './clock.ts';
+import { keyAt, type Merge, type Put, putBlocks, removeEntry, requireRoom, writeEntry } from './edit.ts';
+import { entriesOf, type FilterEntry, type FilterRule, prefixOf, rulesOf } from './entries.ts';
+import type { Generation } from './generation.ts';
+import { type GuardState, type Live, Session } from './live.ts';
+import type { LogRecord } from './log.ts';
+import { type Place, placeOf, type Roots } from './place.ts';
+import { requireReason } from './reasons.ts';
+import type { OnStep } from './switch.ts';
+
+/** Which filter is meant. */
+export interface FilterPlace {
+  /** The interface's name. */
+  readonly interface: string;
+  /** Its namespace, by name or path. Default is the caller's. */
+  readonly netns?: string | undefined;
+  /** Where pins and files are kept. */
+  readonly roots?: Roots | undefined;
+}
+
+export interface AttachFilterOptions extends FilterPlace {
+  /** Default is `auto`: driver mode, and generic mode where the driver refuses. */
+  readonly mode?: XdpMode | 'auto';
+  /** Evict another owner's program. Default is false. */
+  readonly replace?: boolean;
+  /** What differs from what is saved, or from the defaults. */
+  readonly settings?: Partial<Settings> | undefined;
+  /** Take the filter off again unless it is confirmed within so many ms; the kernel holds to it. */
+  readonly confirm?: number | undefined;
+  /** Told before each step. */
+  readonly onStep?: OnStep | undefined;
+}
+
+export interface Attached {
+  readonly mode: XdpMode;
+  /** Better modes that were refused, and why. */
+  readonly refusals: readonly ModeRefusal[];
+  /** Entries that were saved, and are in force again. */
+  readonly restored: number;
+}
+
+/** What holds for one entry. */
+export interface EntryOptions {
+  /** Which end of the packet. Default is `source`. */
+  readonly side?: Side | undefined;
+  /** When it ends: a moment, or ms from now. Default is never. */
+  readonly expires?: Date | number | undefined;
+  /** One line, at most 95 bytes. */
+  readonly reason?: string | undefined;
+}
+
+export interface AddEntry extends EntryOptions {
+  readonly action: AddressAction;
+  readonly prefix: string | Prefix;
+}
+
+export interface FilterStatus {
+  readonly interface: string;
+  readonly netns: string | undefined;
+  /** Where the program runs; undefined when the interface cannot be asked. */
+  readonly mode: XdpMode | undefined;
+  readonly guard: GuardState;
+  /** When a pending guard gives way. */
+  readonly guardUntil?: Date | undefined;
+  readonly settings: Settings;
+  readonly tables: readonly TableFill[];
+  readonly lists: readonly string[];
+  readonly since: Date;
+}
+
+export interface TableFill {
+  readonly table: TableName;
+  readonly entries: number;
+  readonly capacity: number;
+}
+
+/**
+ * A filter on an interface.
+ *
+ * It lives in the kernel and on disk, not in this object: every method opens what it needs and lets it go again, so
+ * any number of processes may work on one filter, and none of them has to stay.
+ */
+export class Filter {
+  readonly place: Place;
+  /** What is waited for before the next change of this process: a lock keeps only other processes out. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(where: FilterPlace) {
+    this.place = placeOf('filter', where.interface, where.netns, where.roots);
+  }
+
+  /** Whether it is on its interface. */
+  get attached(): boolean {
+    using session = Session.read(this.place);
+    return session.live !== undefined;
+  }
+
+  /**
+   * Puts the filter on its interface, with what is saved of it.
+   *
+   * @throws BarewireError `BW_EXISTS` when it is there already; OccupiedError for another owner's program.
+   */
+  attach(options: Omit<AttachFilterOptions, keyof FilterPlace> = {}): Promise<Attached> {
+    return this.change(async (session) => {
+      if (session.live !== undefined) {
+        throw new BarewireError('BW_EXISTS', `a filter is attached to ${this.place.key} already`, {
+          hint: '`filter apply` changes it without a gap; `filter detach` takes it off.',
+        });
+      }
+      const { attachFilter } = await import('./attach.ts');
+      return attachFilter(session, options);
+    });
+  }
+
+  /**
+   * Takes the filter off its interface. Its list stays on disk, for the next {@link attach}.
+   *
+   * @param options `forget` removes that too.
+   * @returns Whether there was a filter.
+   */
+  detach(options: { readonly forget?: boolean } = {}): Promise<boolean> {
+    return this.change(async (session) => {
+      const there = session.pins.generations().length > 0;
+      session.pins.detach();
+      session.pins.removeAll();
+      const saved = session.saved.current !== undefined;
+      if (options.forget === true) session.saved.remove();
+      return there || (options.forget === true && saved);
+    }, 'of whatever version');
+  }
+
+  /** Denies an address or a prefix. */
+  deny(prefix: string | Prefix, options: EntryOptions = {}): Promise<Put> {
+    return this.add([{ action: 'deny', prefix, ...options }]);
+  }
+
+  /** Allows an address or a prefix, whatever denies it. */
+  allow(prefix: string | Prefix, options: EntryOptions = {}): Promise<Put> {
+    return this.add([{ action: 'allow', prefix, ...options }]);
+  }
+
+  /** Adds entries: all of them, or none. One that is there gets what is given here. */
+  add(entries: readonly AddEntry[]): Promise<Put> {
+    // Everything that can be wrong is found before anything is touched.
+    const parsed = entries.map((entry) => {
+      const prefix = prefixOf(entry.prefix);
+      const table = tableOf(entry.action, entry.side ?? 'source', prefix.version, prefix.length);
+      if (entry.reason !== undefined) requireReason(entry.reason);
+      return { ...entry, prefix, table };
+    });
+    return this.change(async (session) => {
+      const live = await this.#withTables(
+        session,
+        parsed.map(({ table }) => table.name),
+      );
+      const records: LogRecord[] = [];
+      const blocks = new Blocks();
+      const added = Math.floor(session.clock.now / 1000);
+      for (const { table, prefix, expires, reason } of parsed) {
+        blocks.add(table, prefix.bytes, 0, prefix.length, {
+          deadline: deadlineOf(expires, session.clock),
+          added,
+          reason: live.generation.reasons.number(reason, (id, text) =>
+            records.push({ type: 'reason', id, text }),
+          ),
+          lists: 1 << MANUAL,
+        });
+      }
+      return this.put(session, blocks.blocks(), 'replace', records);
+    });
+  }
+
+  /** Removes an entry from every list. */
+  remove(
+    action: AddressAction,
+    given: string | Prefix,
+    options: { readonly side?: Side | undefined } = {},
+  ): Promise<boolean> {
+    const prefix = prefixOf(given);
+    const table = tableOf(action, options.side ?? 'source', prefix.version, prefix.length);
+    return this.change(async (session) => {
+      session.require();
+      const key = keyOf(table, prefix.bytes, prefix.length);
+      return this.take(session, table, [key], 0xffff) > 0;
+    });
+  }
+
+  /**
+   * Adds rules that say more than one address: protocol, ports, both ends, limits. They become code, so a program that
+   * has them takes the place of the one before, in one step. A rule that is there already gets what is given here.
+   */
+  addRules(given: readonly RuleParts[]): Promise<Put> {
+    const checked = given.map((rule) => {
+      if (rule.reason !== undefined) requireReason(rule.reason);
+      return checkRule(rule);
+    });
+    return this.change(async (session) => {
+      const live = session.require();
+      requireNoGuard(live, this.place);
+      const { policy } = live.generation.record;
+      const added = checked.map((rule): Rule => {
+        if (rule.expires !== undefined && rule.expires <= session.clock.now) throw inThePast();
+        return { ...rule, added: session.clock.now, list: MANUAL };
+      });
+      const { rules, fresh } = mergeRules(withoutEnded(policy.rules, session.clock), added);
+      const { switchPolicy } = await import('./attach.ts');
+      switchPolicy(session, { ...policy, rules });
+      return { added: fresh, changed: added.length - fresh };
+    });
+  }
+
+  /** Removes a rule that {@link addRules} or a configuration made; whether it was there. */
+  removeRule(given: RuleParts): Promise<boolean> {
+    const identity = identityOf(checkRule({ ...given, limit: given.limit }));
+    return this.change(async (session) => {
+      const live = session.require();
+      const { policy } = live.generation.record;
+      const rules = policy.rules.filter((rule) => identityOf(rule) !== identity);
+      if (rules.length === policy.rules.length) return false;
+      requireNoGuard(live, this.place);
+      requireWayIn({ ...policy, rules }, live.generation);
+      const { switchPolicy } = await import('./attach.ts');
+      switchPolicy(session, { ...policy, rules: withoutEnded(rules, session.clock) });
+      return true;
+    });
+  }
+
+  /** Every rule that has become code, with its counts. */
+  rules(): FilterRule[] {
+    using session = Session.read(this.place);
+    return rulesOf(session.require().generation, session.clock);
+  }
+
+  /** Every entry that has not ended. */
+  *entries(): Generator<FilterEntry> {
+    using session = Session.read(this.place);
+    yield* entriesOf(session.require().generation, session.clock);
+  }
+
+  /** @throws BarewireError `BW_NOT_ATTACHED`. */
+  status(): FilterStatus {
+    using session = Session.read(this.place);
+    const { generation, guard } = session.require();
+    const { record } = generation;
+    return {
+      interface: this.place.interface,
+      netns: this.place.netns,
+      mode: modeOf(this.place),
+      guard,
+      guardUntil: guard === 'none' || record.guard === undefined ? undefined : new Date(record.guard.until),
+      settings: record.policy.settings,
+      tables: generation.tables.map((table) => ({
+        table: table.name,
+        entries: generation.fill.of(table),
+        capacity: generation.capacity(table.name),
+      })),
+      lists: record.policy.lists,
+      since: new Date(record.made),
+    };
+  }
+
+  /** Puts packed entries into the tables of whatever decides now or may decide again, and writes them down. */
+  put(session: Session, blocks: readonly PackedBlock[], merge: Merge, before: readonly LogRecord[]): Put {
+    const { generation, previous } = session.require();
+    requireRoom(generation, blocks, session.clock);
+    const apart = blocks.filter(
+      ({ table }) => previous?.has(table.name) && !sharesTable(generation, previous, table),
+    );
+    if (previous !== undefined) requireRoom(previous, apart, session.clock);
+    const both = [generation, ...(previous === undefined ? [] : [previous])];
+    for (const { fill } of both) fill.dirty = true;
+    const result = putBlocks(generation, blocks, merge);
+    if (previous !== undefined) putBlocks(previous, apart, merge);
+    const records = [...before, ...blocks.map((block): LogRecord => ({ type: 'put', block }))];
+    for (const each of both) session.saved.append(each, records, session.clock);
+    if (previous !== undefined) shareFill(generation, previous);
+    for (const { fill } of both) fill.dirty = false;
+    for (const each of both) if (session.saved.isLong(each)) session.save(each);
+    return result;
+  }
+
+  /** Takes keys of one table off lists (a bit each), wherever they may decide, and writes that down. How many were on them. */
+  take(session: Session, table: Table, keys: readonly Uint8Array[], lists: number): number {
+    const { generation, previous } = session.require();
+    let taken = 0;
+    for (const each of [generation, previous]) {
+      if (each === undefined || !each.has(table.name)) continue;
+      const records: LogRecord[] = [];
+      each.fill.dirty = true;
+      // A table of both has lost them already; its file has not.
+      const shared = each === previous && sharesTable(generation, previous, table);
+      for (const key of keys) {
+        const result = shared
+          ? { removal: 'removed', records: [recordOf(generation, table, key)] }
+          : removeEntry(each, table, key, lists);
+        records.push(...result.records);
+        if (each === generation && result.removal !== 'absent') taken++;
+      }
+      if (records.length > 0) session.saved.append(each, records, session.clock);
+      if (each === previous) shareFill(generation, previous);
+      each.fill.dirty = false;
+    }
+    return taken;
+  }
+
+  /** Makes sure that these tables exist and are looked at: with the first entry of its kind a table comes into being. */
+  async #withTables(session: Session, names: readonly TableName[]): Promise<Live> {
+    const live = session.require();
+    const missing = [...new Set(names)].filter((name) => !live.generation.has(name));
+    if (missing.length === 0) return live;
+    requireNoGuard(live, this.place);
+    const { policy } = live.generation.record;
+    const tables = TABLES.map(({ name }) => name).filter(
+      (name) => policy.tables.includes(name) || missing.includes(name),
+    );
+    const { switchPolicy } = await import('./attach.ts');
+    return switchPolicy(session, { ...policy, tables });
+  }
+
+  /** Runs a change alone: one at a time in this process, and under the lock that keeps other processes out. */
+  change<T>(
+    task: (session: Session) => Promise<T>,
+    tolerance: 'of this version' | 'of whatever version' = 'of this version',
+  ): Promise<T> {
+    const turn = this.#turn.then(async () => {
+      using session = Session.change(this.place, tolerance);
+      return await task(session);
+    });
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+}
+
+/** @throws BarewireError `BW_GUARD` while a guard is pending: what would be guarded then? */
+export function requireNoGuard({ guard, generation }: Live, place: Place): void {
+  if (guard !== 'pending') return;
+  const until = new Date(generation.record.guard?.until ?? 0).toLocaleTimeString();
+  throw new BarewireError(
+    'BW_GUARD',
+    `the filter on ${place.key} waits for its confirmation until ${until}`,
+    {
+      hint: `\`barewire filter confirm ${place.interface}\` keeps it; after that time the one before is back.`,
+    },
+  );
+}
+
+function sharesTable(a: Generation, b: Generation, { name }: Table): boolean {
+  return b.has(name) && a.has(name) && a.table(name).info().id === b.table(name).info().id;
+}
+
+/** Two generations that share tables count them alike. */
+function shareFill(from: Generation, to: Generation): void {
+  for (const table of to.tables) if (sharesTable(from, to, table)) to.fill.set(table, from.fill.of(table));
+}
+
+/** What a key has come to, to be written down. */
+function recordOf(generation: Generation, table: Table, key: Uint8Array): LogRecord {
+  const entry = generation.table(table.name).get(keyAt(table, key, 0)) as Entry | undefined;
+  if (entry === undefined) return { type: 'delete', block: { table, count: 1, keys: key } };
+  const values = new Uint8Array(ENTRY.size);
+  writeEntry(values, entry);
+  return { type: 'put', block: { table, count: 1, keys: key, values } };
+}
+
+/** Rules with others in their places where they are the same, and behind them where not. */
+export function mergeRules(
+  before: readonly Rule[],
+  added: readonly Rule[],
+): { rules: readonly Rule[]; fresh: number } {
+  const rules = [...before];
+  let fresh = 0;
+  for (const rule of added) {
+    const at = rules.findIndex((other) => identityOf(other) === identityOf(rule));
+    if (at < 0) {
+      rules.push(rule);
+      fresh++;
+    } else {
+      rules[at] = { ...rule, added: rules[at]!.added };
+    }
+  }
+  if (rules.length > MOST_RULES) {
+    throw new BarewireError(
+      'BW_LIMIT',
+      `${rules.length} rules with ports, protocols or limits are more than ${MOST_RULES}`,
+      {
+        hint: 'Rules for ports alone can be joined: one rule takes 16 ranges. Addresses and prefixes without more are not counted.',
+      },
+    );
+  }
+  return { rules, fresh };
+}
+
+export function withoutEnded(rules: readonly Rule[], clock: Clock): readonly Rule[] {
+  return rules.filter((rule) => rule.expires === undefined || rule.expires > clock.now);
+}
+
+/** @throws BarewireError `BW_LOCKED_OUT` for a policy that denies everything and allows nothing. */
+export function requireWayIn(
+  policy: Policy,
+  generation: Generation | undefined,
+  entries: ReadonlyMap<TableName, { readonly entries: number }> = new Map(),
+): void {
+  if (policy.settings.default === 'allow') return;
+  if (policy.rules.some((rule) => rule.action === 'allow' || rule.limit?.within === 'allow')) return;
+  const allows = policy.tables.some((name) => {
+    const table = tableNamed(name);
+    if (table.action !== 'allow') return false;
+    const count = entries.get(name)?.entries ?? (generation?.has(name) ? generation.fill.of(table) : 0);
+    return count > 0;
+  });
+  if (allows) return;
+  throw new BarewireError('BW_LOCKED_OUT', 'the filter would deny everything and allow nothing', {
+    hint: 'Allow something first, or let the default be allow.',
+  });
+}
+
+function inThePast(): ArgumentError {
+  return new ArgumentError('an entry cannot end in the past');
+}
+
+/** `expires` as a deadline. */
+function deadlineOf(expires: Date | number | undefined, clock: Clock): bigint {
+  if (expires === undefined) return 0n;
+  const time = expires instanceof Date ? expires.getTime() : clock.now + expires;
+  if (!Number.isFinite(time) || time <= clock.now) {
+    throw inThePast();
+  }
+  return clock.deadline(time);
+}
+
+function modeOf({ interface: name, netns }: Place): XdpMode | undefined {
+  return withNetns(netns, () => {
+    using net = new Netlink();
+    return net.links.get(name).xdp[0]?.mode;
+  });
+}
