@@ -17,6 +17,7 @@ const TARGETS: Readonly<Record<string, () => Promise<{ readonly target: FuzzTarg
   netstack: () => import('../test/netstack/fuzz-two-stacks.ts'),
   object: () => import('../test/object/fuzz.ts'),
   packet: () => import('../test/packet/fuzz.ts'),
+  ppp: () => import('../test/pppoe/fuzz.ts'),
 };
 
 /** What a job tells its parent. */

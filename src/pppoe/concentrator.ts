@@ -99,6 +99,11 @@ export class PppoeConcentrator {
     return this.#pool.own;
   }
 
+  /** Addresses of the pool in all. */
+  get poolSize(): number {
+    return this.#pool.size;
+  }
+
   /** Addresses of the pool that are not given out. */
   get freeAddresses(): number {
     return this.#pool.free;

@@ -1,6 +1,8 @@
+import { rotate } from './merkle.ts';
+
 /**
  * DES (FIPS 46-3) of one block, which MS-CHAPv2 answers a challenge with (RFC 2759, section 8.6). Bits are kept one a
- * byte, as the standard's tables number them: three blocks a login need no speed.
+ * byte, as the standard's tables number them, but for the rounds.
  */
 
 /** The 64 bits of a key from its 56, without meaningful parity bits. */
@@ -15,63 +17,71 @@ export function desKey(bytes: Uint8Array): Uint8Array {
 export function desEncrypt(key: Uint8Array, block: Uint8Array): Uint8Array {
   const keys = roundKeys(key);
   const start = permuted(bitsOf(block), INITIAL);
-  let left = start.slice(0, 32);
-  let right = start.slice(32);
+  let left = wordOf(start, 0);
+  let right = wordOf(start, 32);
   for (const roundKey of keys) {
-    const mixed = feistel(right, roundKey).map((bit, i) => bit ^ left[i]!);
+    let mixed = left;
+    for (let box = 0; box < 8; box++) {
+      // E: the box's four bits with a neighbour on either side.
+      const six = rotate(right, (4 * box + 5) % 32) & 0x3f;
+      mixed ^= BOXES[64 * box + (six ^ roundKey[box]!)]!;
+    }
     left = right;
     right = mixed;
   }
   const joined = new Uint8Array(64);
-  joined.set(right);
-  joined.set(left, 32);
+  for (let i = 0; i < 32; i++) {
+    joined[i] = (right >>> (31 - i)) & 1;
+    joined[32 + i] = (left >>> (31 - i)) & 1;
+  }
   return packed(permuted(joined, FINAL));
 }
 
-function feistel(half: Uint8Array, roundKey: Uint8Array): Uint8Array {
-  const wide = permuted(half, EXPANSION).map((bit, i) => bit ^ roundKey[i]!);
-  const out = new Uint8Array(32);
-  for (let box = 0; box < 8; box++) {
-    const six = wide.subarray(6 * box, 6 * box + 6);
-    const row = (six[0]! << 1) | six[5]!;
-    const column = (six[1]! << 3) | (six[2]! << 2) | (six[3]! << 1) | six[4]!;
-    const value = Number.parseInt(BOXES[box]![row]![column]!, 16);
-    for (let bit = 0; bit < 4; bit++) out[4 * box + bit] = (value >> (3 - bit)) & 1;
-  }
-  return permuted(out, PERMUTATION);
-}
-
+/** Sixteen round keys of eight times six bits. */
 function roundKeys(key: Uint8Array): Uint8Array[] {
   const chosen = permuted(bitsOf(key), KEY_CHOICE_1);
   let c = chosen.subarray(0, 28);
   let d = chosen.subarray(28);
+  const both = new Uint8Array(56);
   return SHIFTS.map((shift) => {
     [c, d] = [turned(c, shift), turned(d, shift)];
-    const both = new Uint8Array(56);
     both.set(c);
     both.set(d, 28);
-    return permuted(both, KEY_CHOICE_2);
+    const bits = permuted(both, KEY_CHOICE_2);
+    const sixes = new Uint8Array(8);
+    for (let i = 0; i < 48; i++) sixes[Math.floor(i / 6)]! |= bits[i]! << (5 - (i % 6));
+    return sixes;
   });
 }
 
 function turned(bits: Uint8Array, by: number): Uint8Array {
-  return bits.map((_, i) => bits[(i + by) % bits.length]!);
+  const out = new Uint8Array(bits.length);
+  for (let i = 0; i < bits.length; i++) out[i] = bits[(i + by) % bits.length]!;
+  return out;
+}
+
+function wordOf(bits: Uint8Array, from: number): number {
+  let word = 0;
+  for (let i = 0; i < 32; i++) word = (word << 1) | bits[from + i]!;
+  return word;
 }
 
 /** The standard counts bits from 1. */
 function permuted(bits: Uint8Array, table: readonly number[]): Uint8Array {
-  return Uint8Array.from(table, (position) => bits[position - 1]!);
+  const out = new Uint8Array(table.length);
+  for (let i = 0; i < table.length; i++) out[i] = bits[table[i]! - 1]!;
+  return out;
 }
 
 function bitsOf(bytes: Uint8Array): Uint8Array {
-  return Uint8Array.from({ length: 8 * bytes.length }, (_, i) => (bytes[i >> 3]! >> (7 - (i & 7))) & 1);
+  const bits = new Uint8Array(8 * bytes.length);
+  for (let i = 0; i < bits.length; i++) bits[i] = (bytes[i >> 3]! >> (7 - (i & 7))) & 1;
+  return bits;
 }
 
 function packed(bits: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(bits.length / 8);
-  bits.forEach((bit, i) => {
-    bytes[i >> 3]! |= bit << (7 - (i & 7));
-  });
+  for (let i = 0; i < bits.length; i++) bytes[i >> 3]! |= bits[i]! << (7 - (i & 7));
   return bytes;
 }
 
@@ -82,11 +92,6 @@ const INITIAL: readonly number[] = [58, 60, 62, 64, 57, 59, 61, 63].flatMap((fir
   Array.from({ length: 8 }, (_, i) => first - 8 * i),
 );
 const FINAL: readonly number[] = Array.from({ length: 64 }, (_, i) => INITIAL.indexOf(i + 1) + 1);
-/** E takes each four bits with a neighbour on either side. */
-const EXPANSION: readonly number[] = Array.from(
-  { length: 48 },
-  (_, i) => ((4 * Math.floor(i / 6) + (i % 6) + 31) % 32) + 1,
-);
 const PERMUTATION = [
   16, 7, 20, 21, 29, 12, 28, 17, 1, 15, 23, 26, 5, 18, 31, 10, 2, 8, 24, 14, 32, 27, 3, 9, 19, 13, 30, 6, 22,
   11, 4, 25,
@@ -101,7 +106,7 @@ const KEY_CHOICE_2 = [
 ] as const;
 
 /** S1 to S8; each row is 16 hexadecimal digits. */
-const BOXES = [
+const SUBSTITUTION = [
   ['e4d12fb83a6c5907', '0f74e2d1a6cb9538', '41e8d62bfc973a50', 'fc8249175b3ea06d'],
   ['f18e6b34972dc05a', '3d47f28ec01a69b5', '0e7ba4d158c6932f', 'd8a13f42b67c05e9'],
   ['a09e63f51dc7b428', 'd709346a285ecbf1', 'd6498f30b12c5ae7', '1ad069874fe3b52c'],
@@ -111,3 +116,14 @@ const BOXES = [
   ['4b2ef08d3c975a61', 'd0b7491ae35c2f86', '14bdc37eaf680592', '6bd814a7950fe23c'],
   ['d2846fb1a93e50c7', '1fd8a374c56b0e92', '7b419ce206adf358', '21e74a8dfc90356b'],
 ] as const;
+
+/** Each box with the permutation P behind it: 64 words a box, by its six bits. */
+const BOXES: Int32Array = Int32Array.from({ length: 8 * 64 }, (_, i) => {
+  const box = i >> 6;
+  const six = i & 0x3f;
+  const row = ((six >> 4) & 2) | (six & 1);
+  const value = Number.parseInt(SUBSTITUTION[box]![row]![(six >> 1) & 0xf]!, 16);
+  const bits = new Uint8Array(32);
+  for (let bit = 0; bit < 4; bit++) bits[4 * box + bit] = (value >> (3 - bit)) & 1;
+  return wordOf(permuted(bits, PERMUTATION), 0);
+});
