@@ -44,6 +44,8 @@ export class HttpSide {
       requireHostHeader: true,
     });
     this.server.maxHeadersCount = MAX_HEADERS;
+    // It never listens, for the front does; but it is from then on that it looks after slow headers.
+    this.server.emit('listening');
     this.server.on('request', (request, response) => void this.#request(request, response));
     this.server.on('connect', (request, socket, head) => void this.#connect(request, socket, head));
     this.server.on('clientError', (error, socket) => this.#garbled(error, socket));
