@@ -25,11 +25,12 @@ export class Forwarder {
   forward(rewrite: Rewrite, to: Sender, limit: number): number {
     const { ring, queue } = this.#receiver;
     const waiting = ring.available(limit) | 0;
-    if (waiting === 0 || to.queue.sending >= to.queue.completeAt) to.queue.complete();
+    const { sending, completeAt } = to.queue;
+    if (sending >= completeAt || (waiting === 0 && sending > 0)) to.queue.complete();
     const count = waiting === 0 ? 0 : to.ring.room(waiting) | 0;
     if (count === 0) {
       if (waiting === 0) queue.tend(0);
-      if (to.ring.pending() > 0) to.flush();
+      if (sending > 0 && to.ring.pending() > 0) to.flush();
       return 0;
     }
     to.requireIdle();
