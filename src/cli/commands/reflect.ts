@@ -63,6 +63,7 @@ export function introduce(open: XskInterface, doing: string, { output, verbose }
     // Few drivers have it, and the line above says that packets are copied.
     if (verbose || what !== 'zero copy') output.note(`${what} was refused: ${reason}`);
   }
+  if (!open.up) output.note(`${name} is down; packets come once it is up`);
   open.on('down', () => output.note(`${name} went down; going on when it is up again`));
   open.on('up', () => output.note(`${name} is up again`));
 }
