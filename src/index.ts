@@ -32,6 +32,20 @@ export {
   diagnose,
 } from './apps/doctor.ts';
 export { Dropper } from './apps/drop.ts';
+export {
+  type DirectionCounts,
+  Monitor,
+  type MonitorOptions,
+  type MonitorReport,
+  type MonitorReportOptions,
+} from './apps/monitor.ts';
+export { type Conversation, type MonitorFilter, parseMonitorFilter } from './apps/monitor-filter.ts';
+export type { FlowActivity, Volume } from './apps/monitor-flows.ts';
+export type { Seen } from './apps/monitor-hooks.ts';
+export { Recorder, type RecorderOptions } from './apps/monitor-recorder.ts';
+export { type MonitorSummary, type SummaryOptions, summarize } from './apps/monitor-summary.ts';
+export { type Talker, talkers } from './apps/monitor-talkers.ts';
+export type { MonitorDirection, MonitorHook, MonitorSort, MonitorView } from './apps/monitor-words.ts';
 export type { Owner, ProgramDetails } from './apps/ownership.ts';
 export { Redirector, type RedirectorOptions, type RedirectorPlace } from './apps/redirect.ts';
 export type { PortRedirect } from './apps/redirect-events.ts';

@@ -33,6 +33,8 @@ export interface PacketLinkOptions {
   readonly netns?: Netns | string | undefined;
   /** Receive frames of this EtherType only. Default is all. */
   readonly etherType?: number;
+  /** Frames that this host sends are copied as well. Default is false. */
+  readonly outgoing?: boolean;
   /** Frames that wait to be received. A power of two; default is 1024. */
   readonly frames?: number;
 }
@@ -149,7 +151,7 @@ export class PacketLink implements LinkLayer {
       };
       set(PACKET_VERSION, new Uint32Array([TPACKET_V2]));
       set(PACKET_RESERVE, new Uint32Array([RESERVE]));
-      set(PACKET_IGNORE_OUTGOING, new Uint32Array([1]));
+      if (options.outgoing !== true) set(PACKET_IGNORE_OUTGOING, new Uint32Array([1]));
       set(PACKET_QDISC_BYPASS, new Uint32Array([1]));
       // struct tpacket_req { block_size, block_nr, frame_size, frame_nr }
       set(PACKET_RX_RING, new Uint32Array([layout.blockSize, layout.blocks, layout.frameSize, frames]));

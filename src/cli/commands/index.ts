@@ -13,6 +13,7 @@ import { inspect } from './inspect.ts';
 import { lab } from './lab.ts';
 import { load, unload } from './load.ts';
 import { map } from './map.ts';
+import { monitor } from './monitor.ts';
 import { proxy } from './proxy.ts';
 import { redirect } from './redirect.ts';
 import { reflect } from './reflect.ts';
@@ -33,6 +34,7 @@ export const barewire: CommandGroup = group({
     filter,
     capture,
     send,
+    monitor,
     redirect,
     reflect,
     drop,
