@@ -22,6 +22,9 @@ export interface ConcentratorSettings {
   readonly mtu?: number;
 }
 
+/** Tells the guest's C library to leave alone what launch.c cannot save: an environment variable. */
+export const TUNABLES = 'GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-XSAVEC,-XSAVE';
+
 /** `userN` with `passN` for N up to this, and one name that has to be quoted. */
 const USERS = 600;
 export const ODD_USER = { user: 'alice@example.net', password: 'p@ss w"ord' } as const;
@@ -35,6 +38,8 @@ const COMMON = [
   'noproxyarp',
   'lcp-echo-interval 20',
   'lcp-echo-failure 3',
+  // pppd gives its scripts a new environment, and they need this one as much as pppd itself.
+  `set ${TUNABLES}`,
 ];
 const DNS = ['ms-dns 198.51.100.2', 'ms-dns 203.0.113.1'];
 const IPV6 = ['ipv6 ::1,'];

@@ -68,7 +68,7 @@ export interface GuestFiles {
 
 /** The guest's kernel, programs and launcher; the first call downloads about 50 MB. */
 export function guestFiles(): GuestFiles {
-  const folder = once('guest-1', (making) => {
+  const folder = once('guest', (making) => {
     const debs = join(making, 'debs');
     mkdirSync(debs);
     apt(['download', '-q', '-o', 'APT::Sandbox::User=root', 'user-mode-linux', ...PACKAGES], debs);
@@ -146,8 +146,11 @@ function unpackPrograms(making: string, debs: string): void {
   for (const applet of applets.trim().split('\n')) {
     if (applet !== 'busybox') symlinkSync('busybox', join(root, 'bin', applet));
   }
-  cpSync(join(from, 'usr/sbin'), join(root, 'usr/sbin'), { recursive: true });
-  cpSync(join(from, 'usr/lib/pppd'), join(root, 'usr/lib/pppd'), { recursive: true });
+  cpSync(join(from, 'usr/sbin'), join(root, 'usr/sbin'), { recursive: true, verbatimSymlinks: true });
+  cpSync(join(from, 'usr/lib/pppd'), join(root, 'usr/lib/pppd'), {
+    recursive: true,
+    verbatimSymlinks: true,
+  });
   for (const folder of ['lib/x86_64-linux-gnu', libraries]) {
     for (const file of readdirSync(join(from, folder))) {
       if (!file.includes('.so')) continue;

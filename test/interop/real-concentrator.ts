@@ -1,13 +1,10 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Lab, type LabHost } from '../../src/lab/index.ts';
-import { type ConcentratorSettings, makeRoot } from './guest-root.ts';
+import { type ConcentratorSettings, makeRoot, TUNABLES } from './guest-root.ts';
 import { guestFiles } from './packages.ts';
-
-/** Tells the guest's C library to leave alone what launch.c cannot save. */
-const TUNABLES = 'GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-XSAVEC,-XSAVE';
 
 /**
  * A PPPoE concentrator that others wrote: Debian's pppoe-server and pppd on a kernel with PPPoE, which runs as a process
@@ -115,7 +112,7 @@ function startGuest(
   const folder = dirname(root);
   const console = openSync(join(folder, 'console.log'), 'a');
   const memory = existsSync('/dev/shm') ? '/dev/shm' : folder;
-  return isp.spawn(
+  const guest = isp.spawn(
     files.launcher,
     [
       files.kernel,
@@ -136,4 +133,6 @@ function startGuest(
     ],
     { stdio: ['ignore', console, console], env: { ...process.env, TMPDIR: memory } },
   );
+  closeSync(console);
+  return guest;
 }
