@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { release } from 'node:os';
-import { type Btf, decodeBtf } from '../btf/index.ts';
+import { type Btf, decodeKernelBtf } from '../btf/index.ts';
 import { BarewireError } from '../error.ts';
 import type { Fd } from '../sys/index.ts';
 import { Attribute, bpfError } from './attribute.ts';
@@ -32,7 +32,7 @@ export function kernelTypes(): Btf {
       },
     );
   }
-  vmlinux = decodeBtf(bytes);
+  vmlinux = decodeKernelBtf(bytes);
   return vmlinux;
 }
 
@@ -50,7 +50,7 @@ export function moduleTypes(name: string): Btf | undefined {
   let btf = modules.get(name);
   if (btf !== undefined) return btf;
   try {
-    btf = decodeBtf(readFileSync(`${BTF_FOLDER}/${name}`), kernelTypes());
+    btf = decodeKernelBtf(readFileSync(`${BTF_FOLDER}/${name}`), kernelTypes());
   } catch (error) {
     if (error instanceof BarewireError) throw error;
     return undefined;
@@ -112,7 +112,7 @@ export function typesById(id: number): Btf | undefined {
     .u32(4, 32)
     .pointer(8, info.bytes)
     .run(Command.objectGetInfo, `read ${fd.what}`);
-  return decodeBtf(blob);
+  return decodeKernelBtf(blob);
 }
 
 /** Addresses of kernel symbols; undefined where there is none, or this process may not see them. */

@@ -11,13 +11,23 @@ import { BTF_KINDS, BTF_LINKAGES, type BtfKind, type BtfMember, type BtfType } f
  * @throws CodecError when the blob is truncated, contradicts itself or refers outside of itself.
  */
 export function decodeBtf(bytes: Uint8Array, base?: Btf): Btf {
-  return new Btf(readRecords(bytes, base?.nextId ?? 1, base?.stringsSize ?? 0), base);
+  return new Btf(readRecords(bytes, base?.nextId ?? 1, base?.stringsSize ?? 0, false), base, false);
+}
+
+/** Reads a blob that the kernel gave, which has checked what {@link decodeBtf} checks. */
+export function decodeKernelBtf(bytes: Uint8Array, base?: Btf): Btf {
+  return new Btf(readRecords(bytes, base?.nextId ?? 1, base?.stringsSize ?? 0, true), base, true);
 }
 
 /** Types in a row that may refer to the next one, as kernel and libbpf have it. */
 const MAX_CHAIN = 32;
 /** Bytes of a name; the kernel takes 512. Without a bound, a few shared bytes could make gigabytes of names. */
 const MAX_NAME = 4096;
+/** Names that are looked for one by one before all of them are indexed. */
+const SEARCHES = 8;
+/** Structs that are kept as they were read, and how many members those may have. */
+const RECENT = 16;
+const MOST_MEMBERS = 1024;
 /** Bytes of a pointer: BTF does not tell, eBPF and its kernels have 64 bits. */
 const POINTER_SIZE = 8;
 
@@ -37,11 +47,16 @@ export class Btf implements BtfBase {
   readonly stringsSize: number;
   readonly #records: BtfRecords;
   readonly #firstString: number;
+  readonly #trusted: boolean;
+  readonly #recent = new Map<number, BtfType>();
   #names: NameIndex | undefined;
+  #searches = 0;
+  #allText: string | undefined;
 
   /** @internal Made by `decodeBtf`. */
-  constructor(records: BtfRecords, base: Btf | undefined) {
+  constructor(records: BtfRecords, base: Btf | undefined, trusted: boolean) {
     this.#records = records;
+    this.#trusted = trusted;
     this.base = base;
     this.firstId = base?.nextId ?? 1;
     this.nextId = this.firstId + records.starts.length;
@@ -62,7 +77,18 @@ export class Btf implements BtfBase {
    */
   type(id: number): BtfType {
     const owner = this.#ownerOf(id);
-    return owner.#read(owner.#records.starts[id - owner.firstId]!);
+    const known = owner.#recent.get(id);
+    if (known !== undefined) return known;
+    const type = owner.#read(owner.#records.starts[id - owner.firstId]!);
+    owner.#remember(id, type);
+    return type;
+  }
+
+  /** Whoever looks for one member of a large struct soon looks for the next. */
+  #remember(id: number, type: BtfType): void {
+    if ((type.kind !== 'struct' && type.kind !== 'union') || type.members.length > MOST_MEMBERS) return;
+    if (this.#recent.size >= RECENT) this.#recent.clear();
+    this.#recent.set(id, type);
   }
 
   /** The kind of the type with this ID, without decoding it; `void` for 0. */
@@ -183,10 +209,55 @@ export class Btf implements BtfBase {
 
   *#findOwn(name: string): IterableIterator<number> {
     const { words, starts } = this.#records;
+    // An index takes longer than a few searches, and most objects ask for a few names.
+    if (this.#names === undefined && this.#searches++ < SEARCHES) {
+      const offsets = this.#textOffsets(name);
+      if (offsets !== undefined) {
+        for (const index of this.#search(offsets)) yield this.firstId + index;
+        return;
+      }
+    }
     this.#names ??= new NameIndex(starts.length, (index, visit) =>
       this.visitText(words[starts[index]!]!, visit),
     );
     for (const index of this.#names.find(name)) yield this.firstId + index;
+  }
+
+  /**
+   * All strings as one text, which is quick to search also before this is compiled: of blobs that come from the kernel,
+   * and only where each byte is a character, so that places are the same.
+   */
+  #text(): string | undefined {
+    if (!this.#trusted) return undefined;
+    const { strings } = this.#records;
+    this.#allText ??= new TextDecoder('utf-8', { ignoreBOM: true }).decode(strings);
+    return this.#allText.length === strings.length ? this.#allText : undefined;
+  }
+
+  /** Indices of own types whose names stand at these places. */
+  #search(offsets: ReadonlySet<number>): number[] {
+    const { words, starts } = this.#records;
+    const found: number[] = [];
+    const [only] = offsets;
+    if (only === undefined) return found;
+    if (offsets.size === 1) {
+      for (let i = 0; i < starts.length; i++) if (words[starts[i]!] === only) found.push(i);
+    } else {
+      for (let i = 0; i < starts.length; i++) if (offsets.has(words[starts[i]!]!)) found.push(i);
+    }
+    return found;
+  }
+
+  /** Where a text stands, the base's places first: whole, or as the end of another one; undefined without a text. */
+  #textOffsets(name: string): Set<number> | undefined {
+    const found = this.base === undefined ? new Set<number>() : this.base.#textOffsets(name);
+    const all = this.#text();
+    if (all === undefined || found === undefined || name === '') return undefined;
+    const text = `${name}\0`;
+    for (let at = all.indexOf(text); at >= 0; at = all.indexOf(text, at + 1)) {
+      found.add(this.#firstString + at);
+    }
+    return found;
   }
 
   /** @internal The bytes of a string, for name indices: a split blob's name may lie in its base. */
@@ -316,7 +387,11 @@ export class Btf implements BtfBase {
     // Offset 0 is the absent text, even where no strings are.
     if (offset === 0) return '';
     if (this.base !== undefined && offset < this.#firstString) return this.base.#textWithin(offset, limit);
-    return textAt(this.#records.strings, offset - this.#firstString, limit);
+    const at = offset - this.#firstString;
+    const all = this.#text();
+    if (all === undefined) return textAt(this.#records.strings, at, limit);
+    const end = all.indexOf('\0', at);
+    return end - at > limit ? undefined : all.slice(at, end);
   }
 
   /** With the flag, a member's offset word holds a bit field's width in its top byte. */

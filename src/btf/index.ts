@@ -1,6 +1,6 @@
 /** BPF Type Format: types, encoder, decoder. @module barewire/btf */
 export { BtfBuilder } from './builder.ts';
-export { Btf, decodeBtf } from './decode.ts';
+export { Btf, decodeBtf, decodeKernelBtf } from './decode.ts';
 export { type BtfBase, encodeBtf } from './encode.ts';
 export {
   type BtfExt,

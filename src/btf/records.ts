@@ -42,8 +42,17 @@ export const Kind = {
   ENUM64: 19,
 } as const;
 
-/** Reads the header in either byte order and indexes the records. */
-export function readRecords(bytes: Uint8Array, firstId: number, firstString: number): BtfRecords {
+/**
+ * Reads the header in either byte order and indexes the records.
+ *
+ * @param trusted References inside are known to be right: they come from the kernel, which has checked them.
+ */
+export function readRecords(
+  bytes: Uint8Array,
+  firstId: number,
+  firstString: number,
+  trusted: boolean,
+): BtfRecords {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const { little, headerSize } = readHeader(view);
   const section = (at: number, what: string): { start: number; length: number } => {
@@ -59,12 +68,25 @@ export function readRecords(bytes: Uint8Array, firstId: number, firstString: num
   if (names.length > 0 && strings.at(-1) !== 0) throw fail(20, 'the string section does not end with a zero');
   if (firstString === 0 && strings[0] !== 0) throw fail(16, 'the string section does not begin with a zero');
 
-  const words = new Uint32Array(types.length / 4);
-  for (let i = 0; i < words.length; i++) words[i] = view.getUint32(types.start + i * 4, little);
+  const words = wordsOf(bytes.subarray(types.start, types.start + types.length), little);
   const starts = findStarts(words, types.start);
   const records = { words, starts, strings, wordsOffset: types.start };
-  checkReferences(records, firstId + starts.length, firstString + names.length);
+  if (!trusted) checkReferences(records, firstId + starts.length, firstString + names.length);
   return records;
+}
+
+/** Whether this machine keeps words as the bytes of most blobs are. */
+const LITTLE = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1;
+
+/** A copy: what was checked stays as it was. */
+function wordsOf(bytes: Uint8Array, little: boolean): Uint32Array {
+  const copy = new Uint8Array(bytes.length);
+  copy.set(bytes);
+  const words = new Uint32Array(copy.buffer);
+  if (little === LITTLE) return words;
+  const view = new DataView(copy.buffer);
+  for (let i = 0; i < words.length; i++) words[i] = view.getUint32(i * 4, little);
+  return words;
 }
 
 /** The first four bytes of `.BTF` and `.BTF.ext` tell the byte order and the version; then the header's size. */
@@ -93,28 +115,6 @@ export function textAt(strings: Uint8Array, offset: number, limit: number): stri
 
 const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** Words of a record with `vlen` members; 0 for a kind that nobody knows. */
-function recordLength(kind: number, vlen: number): number {
-  switch (kind) {
-    case Kind.INT:
-    case Kind.VAR:
-    case Kind.DECL_TAG:
-      return 4;
-    case Kind.ARRAY:
-      return 6;
-    case Kind.STRUCT:
-    case Kind.UNION:
-    case Kind.DATASEC:
-    case Kind.ENUM64:
-      return 3 + 3 * vlen;
-    case Kind.ENUM:
-    case Kind.FUNC_PROTO:
-      return 3 + 2 * vlen;
-    default:
-      return kind > 0 && kind < BTF_KINDS.length ? 3 : 0;
-  }
-}
-
 /** Kinds whose info word may carry a count (or, for a function, its linkage), as bits by number. */
 const COUNTED = bits(
   Kind.STRUCT,
@@ -141,32 +141,58 @@ const REFERRING = bits(
   Kind.TYPE_TAG,
 );
 
+/** Words of a record without its members, by kind; 0 for a kind that nobody knows. */
+const HEADS: Uint8Array = Uint8Array.from(BTF_KINDS, (_, kind) => {
+  if (kind === 0) return 0;
+  if (kind === Kind.ARRAY) return 6;
+  return kind === Kind.INT || kind === Kind.VAR || kind === Kind.DECL_TAG ? 4 : 3;
+});
+/** Words of each of its members. */
+const STEPS: Uint8Array = Uint8Array.from(BTF_KINDS, (_, kind) => {
+  if (kind === Kind.ENUM || kind === Kind.FUNC_PROTO) return 2;
+  return kind !== Kind.FUNC && (COUNTED >>> kind) & 1 ? 3 : 0;
+});
+
+/** This loop runs once for every type of the kernel, mostly before it is compiled: it does as little as it can. */
 function findStarts(words: Uint32Array, wordsOffset: number): Uint32Array {
   // The shortest record takes three words.
   const starts = new Uint32Array(Math.ceil(words.length / 3));
+  const last = words.length - 3;
   let count = 0;
   let at = 0;
-  while (at < words.length) {
-    if (at + 3 > words.length) throw fail(wordsOffset + at * 4, 'the last type is truncated');
+  while (at <= last) {
     const info = words[at + 1]!;
     const kind = (info >>> 24) & 0x1f;
     const vlen = info & 0xffff;
-    const length = recordLength(kind, vlen);
-    if (length === 0) throw fail(wordsOffset + at * 4 + 4, `unknown kind ${kind}`);
-    if (at + length > words.length) {
-      throw fail(wordsOffset + at * 4, `${BTF_KINDS[kind]} with ${vlen} members passes the end`);
-    }
-    if (info & 0x60ff_0000) throw fail(wordsOffset + at * 4 + 4, 'reserved bits are set');
-    if (vlen !== 0 && !((COUNTED >>> kind) & 1)) {
-      throw fail(wordsOffset + at * 4 + 4, `${BTF_KINDS[kind]} with a member count`);
-    }
-    if (info >>> 31 && !((FLAGGED >>> kind) & 1)) {
-      throw fail(wordsOffset + at * 4 + 4, `${BTF_KINDS[kind]} with the kind flag`);
+    const head = HEADS[kind];
+    const flags = info >>> 16;
+    if (!head || (vlen !== 0 && !((COUNTED >>> kind) & 1)) || (flags & 0xe0ff) !== 0) {
+      checkHead(info, wordsOffset + at * 4);
     }
     starts[count++] = at;
-    at += length;
+    at += head! + STEPS[kind]! * vlen;
+  }
+  if (at !== words.length) {
+    const start = count === 0 || at < words.length ? at : starts[count - 1]!;
+    if (start === at) throw fail(wordsOffset + at * 4, 'the last type is truncated');
+    const info = words[start + 1]!;
+    const kind = BTF_KINDS[(info >>> 24) & 0x1f];
+    throw fail(wordsOffset + start * 4, `${kind} with ${info & 0xffff} members passes the end`);
   }
   return starts.slice(0, count);
+}
+
+/** Finds out what is wrong with an unusual second word of a record, if anything is. */
+function checkHead(info: number, offset: number): void {
+  const kind = (info >>> 24) & 0x1f;
+  if (!HEADS[kind]) throw fail(offset + 4, `unknown kind ${kind}`);
+  if (info & 0x60ff_0000) throw fail(offset + 4, 'reserved bits are set');
+  if ((info & 0xffff) !== 0 && !((COUNTED >>> kind) & 1)) {
+    throw fail(offset + 4, `${BTF_KINDS[kind]} with a member count`);
+  }
+  if (info >>> 31 && !((FLAGGED >>> kind) & 1)) {
+    throw fail(offset + 4, `${BTF_KINDS[kind]} with the kind flag`);
+  }
 }
 
 /** Every type ID below `nextId`, every name inside the strings, every enumerated field a known value. */
