@@ -1,5 +1,5 @@
 import { decode, disassemble, type Instruction, type SourceLine, slotsOf } from '../asm/index.ts';
-import { MAP_TYPES_BY_NUMBER } from '../bpf/index.ts';
+import { loadObject, MAP_TYPES_BY_NUMBER } from '../bpf/index.ts';
 import { type Btf, type BtfValue, formatDeclaration, formatDefinition } from '../btf/index.ts';
 import { BarewireError } from '../error.ts';
 import {
@@ -82,6 +82,33 @@ export function inspect(bytes: Uint8Array): Inspection {
     })),
     externs: Object.values(spec.externs).map(({ name, kind, weak }) => ({ name, kind, weak })),
   };
+}
+
+/** What the running kernel makes of a program. */
+export interface VerifiedProgram {
+  readonly name: string;
+  /** Instructions that the verifier walked; 0 before Linux 5.16. */
+  readonly verifiedInstructions: number;
+  /** Bytes of machine code; 0 without JIT. */
+  readonly machineCode: number;
+  /** SHA of the instructions, as `bpftool` prints it. */
+  readonly tag: string;
+}
+
+/**
+ * Loads an object file's programs into this kernel, attaches them to nothing and lets them go.
+ *
+ * @throws VerifierError when the verifier refuses one; whatever else `loadObjectSpec` throws.
+ */
+export function verify(bytes: Uint8Array, program?: string): VerifiedProgram[] {
+  const object = loadObject(bytes);
+  // Maps that it keeps by name are for who uses it.
+  for (const map of Object.values(object.maps)) map.pinned = false;
+  using loaded = object.load(program === undefined ? {} : { programs: [program] });
+  return Object.entries(loaded.programs).map(([name, live]) => {
+    const { verifiedInstructions, jitedSize, tag } = live.info();
+    return { name, verifiedInstructions, machineCode: jitedSize, tag };
+  });
 }
 
 /** A program as text, under its lines of source, with names where the file has only places. */

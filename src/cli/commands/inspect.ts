@@ -1,4 +1,10 @@
-import type { InspectedMap, InspectedProgram, InspectedVariable, Inspection } from '../../apps/inspect.ts';
+import type {
+  InspectedMap,
+  InspectedProgram,
+  InspectedVariable,
+  Inspection,
+  VerifiedProgram,
+} from '../../apps/inspect.ts';
 import { type Column, layOut } from '../columns.ts';
 import { file, text } from '../kinds.ts';
 import { type Output, toJson } from '../output.ts';
@@ -8,16 +14,20 @@ import { type Command, command } from '../table.ts';
 export const inspect: Command = command({
   name: 'inspect',
   summary: 'Show what an object file holds: programs, maps, variables, code',
-  description: ['Reads the file only: nothing is loaded, and no rights are needed.'],
+  description: [
+    'Reads the file only: nothing is loaded, and no rights are needed. With --verify the kernel loads its programs, attached to nothing, and lets them go.',
+  ],
   positionals: [{ name: 'object', kind: file(), summary: 'An object file (.o)' }],
   options: {
     code: { kind: 'flag', short: 'c', summary: 'Show the instructions under their lines of source' },
     types: { kind: 'flag', short: 't', summary: 'Show the named types as C defines them' },
+    verify: { kind: 'flag', summary: 'Show what the verifier of this kernel makes of its programs' },
     program: { kind: text('NAME'), short: 'p', summary: 'Only the code of this program' },
     json,
   },
   examples: [
     { does: 'What is in it', line: 'barewire inspect filter.o' },
+    { does: 'Whether this kernel takes it', line: 'barewire inspect filter.o --verify' },
     { does: 'What one of its programs does', line: 'barewire inspect filter.o --code -p drop_udp' },
   ],
   async run({ args, options }, { output }) {
@@ -28,18 +38,23 @@ export const inspect: Command = command({
     const { printableValue } = await import('../../apps/map.ts');
     const bytes = readObjectFile(args.object);
     const found = app.inspect(bytes);
+    const verified = options.verify ? app.verify(bytes, options.program) : undefined;
     const code =
-      options.code || options.program !== undefined
+      options.code || (options.program !== undefined && !options.verify)
         ? app.disassembleProgram(bytes, options.program)
         : undefined;
     const types = options.types ? app.typeDefinitions(bytes) : undefined;
     if (options.json) {
-      output.json({ ...(printableValue(found) as object), code, types });
+      output.json({ ...(printableValue(found) as object), code, types, verified });
       return;
     }
-    if (code === undefined && types === undefined) print(found, output, printableValue);
+    if (code === undefined && types === undefined && verified === undefined)
+      print(found, output, printableValue);
     if (code !== undefined) output.write(`${code}\n`);
     if (types !== undefined) output.write(`${types}\n`);
+    if (verified === undefined) return;
+    for (const line of layOut(verifiedColumns, verified, output.columns, output.paint))
+      output.write(`${line}\n`);
   },
 });
 
@@ -50,6 +65,13 @@ const programColumns: readonly Column<InspectedProgram>[] = [
   { title: 'Slots', align: 'right', value: ({ instructions }) => `${instructions ?? '?'}` },
   { title: 'CO-RE', align: 'right', drop: 1, value: ({ relocations }) => `${relocations}` },
   { title: 'Calls', drop: 2, value: ({ functions, problem }) => problem ?? functions.join(' ') },
+];
+
+const verifiedColumns: readonly Column<VerifiedProgram>[] = [
+  { title: 'Program', value: ({ name }) => name, paint: (name, _, paint) => paint.bold(name) },
+  { title: 'Steps', align: 'right', value: ({ verifiedInstructions }) => `${verifiedInstructions}` },
+  { title: 'Machine code', align: 'right', value: ({ machineCode }) => `${machineCode}` },
+  { title: 'Tag', value: ({ tag }) => tag },
 ];
 
 const mapColumns: readonly Column<InspectedMap>[] = [
