@@ -35,10 +35,12 @@ export interface BtfCodec {
 /** Structs deeper than this are refused; the kernel takes 32 levels as well. */
 const MAX_DEPTH = 32;
 /** Codecs that one type may need in all, so that types that grow exponentially end. */
-const MAX_PARTS = 100_000;
+const MAX_PARTS = 25_000;
 const INTEGER_SIZES: ReadonlySet<number> = new Set([1, 2, 4, 8, 16]);
-/** Elements without size, of which an array could have any number. */
-const MAX_EMPTY = 1024;
+/** Values that one type may come to, beside those that its bytes account for: empty and overlapping ones multiply. */
+const MAX_VALUES = 100_000;
+/** How many members of unions may look at the same byte, on the average. */
+const VALUES_A_BYTE = 64;
 
 /**
  * The codec of a type: little-endian, as on every machine Barewire runs on.
@@ -52,6 +54,8 @@ export function valueCodec(btf: Btf, type: number): BtfCodec {
 class CodecBuilder {
   readonly #btf: Btf;
   #parts = 0;
+  /** How many values one reading gives, where that is not one. */
+  readonly #values = new Map<BtfCodec, number>();
 
   constructor(btf: Btf) {
     this.#btf = btf;
@@ -101,10 +105,7 @@ class CodecBuilder {
     }
     const inner = this.build(elementId, `${path}[]`, depth + 1);
     const size = inner.size * length;
-    if (inner.size === 0 && length > MAX_EMPTY) {
-      throw new CodecError('btf', 0, `an array of ${length} elements without size`);
-    }
-    return {
+    return this.#counted(length * this.#valuesOf(inner), {
       size,
       read: (view, offset) => Array.from({ length }, (_, i) => inner.read(view, offset + i * inner.size)),
       write(view, offset, value) {
@@ -114,7 +115,19 @@ class CodecBuilder {
         }
         for (let i = 0; i < length; i++) inner.write(view, offset + i * inner.size, value[i]);
       },
-    };
+    });
+  }
+
+  #valuesOf(codec: BtfCodec): number {
+    return this.#values.get(codec) ?? 1;
+  }
+
+  #counted(values: number, codec: BtfCodec): BtfCodec {
+    if (values > MAX_VALUES + codec.size * VALUES_A_BYTE) {
+      throw new CodecError('btf', 0, `a type of ${codec.size} bytes that comes to ${values} values`);
+    }
+    this.#values.set(codec, values);
+    return codec;
   }
 
   #composite(members: readonly BtfMember[], size: number, path: string, depth: number): BtfCodec {
@@ -130,7 +143,8 @@ class CodecBuilder {
       parts.push({ name: member.name, offset, codec });
     }
     const known = new Set(this.#names(members, 0));
-    return {
+    const values = parts.reduce((sum, { codec }) => sum + this.#valuesOf(codec), 1);
+    return this.#counted(values, {
       size,
       read(view, offset) {
         const value: Record<string, BtfValue> = {};
@@ -152,7 +166,7 @@ class CodecBuilder {
         }
         writeMembers(view, offset, value as Record<string, unknown>, parts);
       },
-    };
+    });
   }
 
   /** A data section: an object of its variables. */
@@ -164,7 +178,8 @@ class CodecBuilder {
     for (const { name, offset, codec } of parts) {
       if (offset + codec.size > size) throw new CodecError('btf', 0, `variable '${name}' passes its section`);
     }
-    return {
+    const values = parts.reduce((sum, { codec }) => sum + this.#valuesOf(codec), 1);
+    return this.#counted(values, {
       size,
       read: (view, offset) =>
         Object.fromEntries(parts.map((part) => [part.name, part.codec.read(view, offset + part.offset)])),
@@ -175,7 +190,7 @@ class CodecBuilder {
         }
         writeMembers(view, offset, value as Record<string, unknown>, parts);
       },
-    };
+    });
   }
 
   #member(member: BtfMember, path: string, depth: number): BtfCodec | undefined {
@@ -204,7 +219,7 @@ class CodecBuilder {
   #anonymous(members: readonly BtfMember[], size: number, path: string, depth: number): BtfCodec {
     const codec = this.#composite(members, size, path, depth);
     const names = this.#names(members, 0);
-    return {
+    return this.#counted(this.#valuesOf(codec), {
       ...codec,
       write(view, offset, value) {
         const own = value as Record<string, unknown>;
@@ -213,7 +228,7 @@ class CodecBuilder {
           codec.write(view, offset, Object.fromEntries(given.map((name) => [name, own[name]])));
         }
       },
-    };
+    });
   }
 
   #names(members: readonly BtfMember[], depth: number): string[] {

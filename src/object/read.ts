@@ -242,9 +242,9 @@ function findExterns(elf: ElfObject, btf: Btf | undefined): ObjectExtern[] {
 }
 
 function kconfigSection(externs: readonly ObjectExtern[]): SectionData | undefined {
-  const size = Math.max(
+  const size = externs.reduce(
+    (end, extern) => (extern.kind === 'kconfig' ? Math.max(end, extern.offset + extern.size) : end),
     0,
-    ...externs.map((extern) => (extern.kind === 'kconfig' ? extern.offset + extern.size : 0)),
   );
   return size === 0 ? undefined : new SectionData('kconfig', size, new Uint8Array(0));
 }

@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { CodecError } from '../../src/error.ts';
 import { readElf, readObject, writeObject } from '../../src/object/index.ts';
 import { counterSpec } from '../../src/programs/counter.ts';
 import { COMPILERS, objectOf } from './compile.ts';
 import { meaningful } from './fuzz.ts';
+import { HOSTILE } from './hostile-objects.ts';
 import { probeObject } from './probe.ts';
 
 const SOURCES = ['globals', 'maps', 'calls', 'core', 'externs', 'legacy', 'sections', 'refused'] as const;
@@ -146,6 +152,33 @@ describe('bytes that are no object', () => {
     new DataView(bss.buffer).setBigUint64(table + place.index * 64 + 32, 1n << 47n, true);
     const huge = readObject(bss);
     assert.match(huge.maps['.bss']?.unsupported ?? '', /140737488355328 bytes/);
+  });
+
+  it('take no more than 64 MiB, whatever they claim', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'barewire-hostile-'));
+    const program = fileURLToPath(new URL('./memory.js', import.meta.url));
+    const grown = (...args: string[]): [string, number][] => {
+      // The heap alone may not be larger either, or the process ends.
+      const said = execFileSync(process.execPath, [
+        '--max-old-space-size=96',
+        '--expose-gc',
+        program,
+        ...args,
+      ]);
+      return Object.entries(JSON.parse(said.toString()) as Record<string, number>);
+    };
+    try {
+      const files = Object.entries(HOSTILE).map(([name, make]) => {
+        const path = join(folder, name);
+        writeFileSync(path, make());
+        return path;
+      });
+      const all = [...grown(...files), ...grown('seeds', '1000', '1500')];
+      assert.equal(all.length, files.length + 1);
+      for (const [name, bytes] of all) assert.ok(bytes <= 64 << 20, `${name}: ${bytes >> 20} MiB`);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('that this library wrote are read as they were written', () => {
