@@ -35,7 +35,8 @@ export const takeOptions: typeof matchOptions & {
   driver: {
     kind: oneOf('DRIVER', ['nap', 'spin', 'immediate', 'event']),
     default: 'nap',
-    summary: 'How packets are waited for: looking every 100 or 200 microseconds, all the time, each turn, or asleep',
+    summary:
+      'How packets are waited for: looking every 100 or 200 microseconds, all the time, each turn, or asleep',
   },
   replace: { kind: 'flag', summary: "Evict another owner's program from the interface" },
   'check-frames': {

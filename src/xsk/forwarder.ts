@@ -24,11 +24,11 @@ export class Forwarder {
   /** Sends on up to `limit` packets, as far as the TX ring has room; how many were looked at. */
   forward(rewrite: Rewrite, to: Sender, limit: number): number {
     const { ring, queue } = this.#receiver;
-    const waiting = ring.available(limit) | 0;
+    const waiting = Math.max(0, ring.available(limit)) | 0;
     const { sending, completeAt } = to.queue;
     if (sending >= completeAt || (waiting === 0 && sending > 0)) to.queue.complete();
     const count = waiting === 0 ? 0 : to.ring.room(waiting) | 0;
-    if (count === 0) {
+    if (count <= 0) {
       if (waiting === 0) queue.tend(0);
       if (sending > 0 && to.ring.pending() > 0) to.flush();
       return 0;

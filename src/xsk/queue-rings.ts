@@ -64,7 +64,7 @@ export class QueueRings {
     const wanted = Math.min(this.target - this.filled, pool.available);
     if (wanted <= 0 || this.busy) return 0;
     const count = fillRing.room(wanted) | 0;
-    if (count === 0) return 0;
+    if (count <= 0) return 0;
     const { words } = fillRing;
     const first = fillRing.first | 0;
     const mask = fillRing.mask | 0;
@@ -98,7 +98,7 @@ export class QueueRings {
   complete(visit?: CompletionVisit): number {
     const ring = this.completionRing;
     const count = ring.available(ring.size) | 0;
-    if (count === 0) return 0;
+    if (count <= 0) return 0;
     const { pool, ledger, bytes, unaligned } = this.umem;
     const { words } = ring;
     const first = ring.first | 0;

@@ -43,8 +43,9 @@ export class Receiver {
 
   /** Shows up to `limit` packets and gives their frames back; how many. */
   receive(visit: Visit, limit: number): number {
+    // Less than none: another thread closed the socket this moment, and its rings read as zeros.
     const count = this.ring.available(limit) | 0;
-    if (count === 0) {
+    if (count <= 0) {
       this.queue.tend(0);
       return 0;
     }
@@ -70,7 +71,7 @@ export class Receiver {
   take(batch: PacketBatch): number {
     const { ring, queue } = this;
     const count = ring.available(batch.capacity) | 0;
-    if (count === 0) {
+    if (count <= 0) {
       queue.tend(0);
       return 0;
     }

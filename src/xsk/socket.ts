@@ -277,8 +277,9 @@ export class XskSocket implements Disposable {
     return this.#wakeup.state;
   }
 
+  /** Also when the thread that it was adopted from has closed it. */
   get closed(): boolean {
-    return this.#closed;
+    return this.#closed || this.#wakeup.closed;
   }
 
   /** How many frames are to wait in the kernel for packets. */
@@ -325,7 +326,7 @@ export class XskSocket implements Disposable {
    * @param limit Default is 64.
    */
   receive(visit: Visit, limit: number = DEFAULT_BATCH): number {
-    if (this.#closed) throw this.#closedError();
+    if (this.closed) throw this.#closedError();
     return this.#receiver.receive(visit, limit);
   }
 
@@ -338,7 +339,7 @@ export class XskSocket implements Disposable {
    * @throws ArgumentError when `rewrite` returned a length that the frame does not have; that packet was dropped.
    */
   forward(rewrite: Rewrite, to: XskSocket = this, limit: number = DEFAULT_BATCH): number {
-    if (this.#closed) throw this.#closedError();
+    if (this.closed) throw this.#closedError();
     if (to.umem !== this.umem) throw new ArgumentError('sockets forward within one UMEM only');
     return this.#forwarder.forward(rewrite, to.#sender, limit);
   }
@@ -349,7 +350,7 @@ export class XskSocket implements Disposable {
    * @returns How many; at most the batch's capacity.
    */
   take(batch: PacketBatch): number {
-    if (this.#closed) throw this.#closedError();
+    if (this.closed) throw this.#closedError();
     return this.#receiver.take(batch);
   }
 
@@ -367,7 +368,7 @@ export class XskSocket implements Disposable {
    * @throws ArgumentError when `build` returned a length beyond its room; what was built before it is sent.
    */
   send(count: number, build: Build): number {
-    if (this.#closed) throw this.#closedError();
+    if (this.closed) throw this.#closedError();
     return this.#sender.send(count, build);
   }
 
@@ -400,7 +401,7 @@ export class XskSocket implements Disposable {
 
   /** Shows the kernel what was put on the TX ring, and wakes it where it must be. */
   flush(): void {
-    if (!this.#closed) this.#sender.flush();
+    if (!this.closed) this.#sender.flush();
   }
 
   /**

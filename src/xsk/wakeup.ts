@@ -29,6 +29,11 @@ export class Wakeup {
     this.busyPolled = busyPolled;
   }
 
+  /** In whichever thread. */
+  get closed(): boolean {
+    return this.#control[CLOSED_AT] === 1;
+  }
+
   /** From now on nothing is told any more, in no thread. */
   close(): void {
     Atomics.store(this.#control, CLOSED_AT, 1);

@@ -87,6 +87,9 @@ export function adoptQueue(): WorkerQueue {
           stop,
           options,
         );
+      } catch (error) {
+        // Closed in its first thread, as when the interface is deleted: that one knows why.
+        if (!socket.closed) throw error;
       } finally {
         socket.yield();
       }
