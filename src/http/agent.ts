@@ -1,5 +1,5 @@
 import { type AgentOptions, type ClientRequestArgs, Agent as PlainAgent } from 'node:http';
-import { Agent as SecureAgent } from 'node:https';
+import { Agent as SecureAgent, type AgentOptions as SecureAgentOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { connectThrough } from './connect.ts';
 import type { Line } from './line.ts';
@@ -10,23 +10,32 @@ type OnCreate = (error: Error | null, stream: Duplex) => void;
 /** Judges every address before a packet leaves for it, by throwing. */
 export type Judge = (address: string) => void;
 
+export interface LineAgentOptions extends AgentOptions {
+  readonly judge?: Judge | undefined;
+  /** How long a connection may take to come about, in ms. Default is 20 s. */
+  readonly connectTimeout?: number | undefined;
+}
+
 /** An agent for `http.request` whose connections go through the line. */
 export class LineHttpAgent extends PlainAgent {
   readonly #line: Line;
   readonly #judge: Judge | undefined;
+  readonly #connectTimeout: number;
 
-  constructor(line: Line, options: AgentOptions & { readonly judge?: Judge | undefined } = {}) {
-    const { judge, ...rest } = options;
+  constructor(line: Line, options: LineAgentOptions = {}) {
+    const { judge, connectTimeout = 20_000, ...rest } = options;
     super(rest);
     this.#line = line;
     this.#judge = judge;
+    this.#connectTimeout = connectTimeout;
   }
 
   override createConnection(options: ClientRequestArgs, callback?: OnCreate): undefined {
-    const { host, port, signal } = options;
+    const { host, port } = options;
     answer(
       connectThrough(this.#line, host ?? 'localhost', Number(port ?? 80), {
-        signal: signal ?? undefined,
+        // A request's own signal does not reach its agent.
+        signal: AbortSignal.timeout(this.#connectTimeout),
         ...(this.#judge === undefined ? {} : { judge: this.#judge }),
       }),
       callback,
@@ -37,20 +46,23 @@ export class LineHttpAgent extends PlainAgent {
 /** An agent for `https.request` whose connections go through the line. */
 export class LineHttpsAgent extends SecureAgent {
   readonly #line: Line;
+  readonly #connectTimeout: number;
 
-  constructor(line: Line, options: AgentOptions & { readonly ca?: string } = {}) {
-    super(options);
+  constructor(line: Line, options: SecureAgentOptions & Pick<LineAgentOptions, 'connectTimeout'> = {}) {
+    const { connectTimeout = 20_000, ...rest } = options;
+    super(rest);
     this.#line = line;
+    this.#connectTimeout = connectTimeout;
   }
 
   override createConnection(options: ClientRequestArgs, callback?: OnCreate): undefined {
-    const { host, port, signal } = options;
+    const { host, port } = options;
     answer(
       connectTls(this.#line, {
         ...this.options,
         host: host ?? 'localhost',
         port: Number(port ?? 443),
-        signal: signal ?? undefined,
+        signal: AbortSignal.timeout(this.#connectTimeout),
       }),
       callback,
     );

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { BarewireError } from '../error.ts';
 import { asProxyError, ProxyError } from './error.ts';
 import type { Exit } from './exit.ts';
 import { proxyMetrics } from './metrics.ts';
@@ -42,7 +43,7 @@ export class Admin implements AsyncDisposable {
     this.#proxy = proxy;
     this.#options = options;
     this.#server = createServer({ headersTimeout: 5_000, requestTimeout: 10_000 }, (request, response) => {
-      this.#answer(request, response).catch((error: unknown) => refuse(response, asProxyError(error)));
+      this.#answer(request, response).catch((error: unknown) => refuse(response, error));
     });
   }
 
@@ -162,13 +163,16 @@ function json(response: ServerResponse, value: unknown): void {
   response.end(`${JSON.stringify(value)}\n`);
 }
 
-function refuse(response: ServerResponse, error: ProxyError): void {
+function refuse(response: ServerResponse, error: unknown): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
-  response.writeHead(error.status, { 'Content-Type': 'application/json' });
-  response.end(`${JSON.stringify({ code: error.code, message: error.message, hint: error.hint })}\n`);
+  // A file that is wrong is the caller's to mend; what a request failed with has its own status.
+  const wrongFile = error instanceof BarewireError && !(error instanceof ProxyError);
+  const { code, message, hint } = wrongFile ? error : asProxyError(error);
+  response.writeHead(wrongFile ? 400 : asProxyError(error).status, { 'Content-Type': 'application/json' });
+  response.end(`${JSON.stringify({ code, message, hint })}\n`);
 }
 
 const PAGE = new Map([

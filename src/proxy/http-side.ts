@@ -1,11 +1,4 @@
-import {
-  type Agent,
-  createServer,
-  type IncomingMessage,
-  request as requestUpstream,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import { type Agent, createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { isIP, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { LineHttpAgent } from '../http/index.ts';
@@ -13,8 +6,8 @@ import { plainAddress } from './client-address.ts';
 import type { Destination } from './destination.ts';
 import { asProxyError, ProxyError } from './error.ts';
 import type { Exit } from './exit.ts';
+import { type AbsoluteTarget, exitRecord, forward } from './forward.ts';
 import type { Job } from './job.ts';
-import { pump } from './pump.ts';
 import type { ProxyService } from './service.ts';
 import { tunnel } from './tunnel.ts';
 import type { Admission } from './users.ts';
@@ -109,7 +102,17 @@ export class HttpSide {
       job = this.#service.begin(client, 'http', admission, target.destination);
       this.#service.judge(target.destination);
       const exit = this.#service.route(job);
-      await this.#forward(job, exit, target, request, response);
+      await forward({
+        agent: this.#agentOf(exit),
+        exit,
+        job,
+        target,
+        request,
+        response,
+        // A site may think for as long as a tunnel may be silent.
+        patience: this.#service.timeouts.connect + this.#service.timeouts.idle,
+        failure: (error) => this.#service.failure(error, exit),
+      });
     } catch (error) {
       const failure = asProxyError(error);
       if (job !== undefined) job.finish(failure.status, failure);
@@ -130,65 +133,6 @@ export class HttpSide {
         ...exitRecord(job?.exit),
       });
       response.end(body);
-    }
-  }
-
-  async #forward(
-    job: Job,
-    exit: Exit,
-    target: AbsoluteTarget,
-    request: IncomingMessage,
-    response: ServerResponse,
-  ): Promise<void> {
-    const { host, port } = target.destination;
-    const upstream = requestUpstream({
-      agent: this.#agentOf(exit),
-      host,
-      port,
-      method: request.method,
-      path: target.path,
-      headers: forwardedHeaders(request.rawHeaders, target.authority),
-      setHost: false,
-    });
-    const end = (): void =>
-      void upstream.destroy(new ProxyError('BW_PROXY_EXIT_GONE', `exit ${exit.name} is changing`));
-    job.holdExit(end);
-    const { connect, idle } = this.#service.timeouts;
-    const late = setTimeout(() => {
-      upstream.destroy(
-        new ProxyError('BW_PROXY_TIMEOUT', `no answer began within ${(connect + idle) / 1000} s`),
-      );
-    }, connect + idle);
-    const left = (): void => {
-      if (!response.writableFinished)
-        upstream.destroy(new ProxyError('BW_PROXY_UPSTREAM', 'the client went away'));
-    };
-    response.once('close', left);
-    try {
-      await new Promise<void>((resolve, reject) => {
-        upstream.once('error', (error) => reject(this.#service.failure(error, exit)));
-        upstream.once('response', (answer) => {
-          clearTimeout(late);
-          response.writeHead(answer.statusCode ?? 502, answer.statusMessage ?? '', [
-            ...returnedHeaders(answer.rawHeaders),
-            ...Object.entries(exitRecord(exit)).flat(),
-          ]);
-          pump(answer, response, (bytes) => job.down(bytes));
-          answer.once('error', reject);
-          response.once('finish', resolve);
-          response.once('error', reject);
-          response.once('close', () =>
-            response.writableFinished ? resolve() : reject(new Error('the client went away')),
-          );
-        });
-        pump(request, upstream, (bytes) => job.up(bytes));
-        request.once('error', reject);
-      });
-      job.finish(response.statusCode);
-    } finally {
-      clearTimeout(late);
-      response.off('close', left);
-      upstream.destroy();
     }
   }
 
@@ -225,6 +169,7 @@ export class HttpSide {
         // Upstream connections are shared between a user's requests only as far as they leave by the same address.
         timeout: 30_000,
         judge: (address) => this.#service.judgeAddress(address),
+        connectTimeout: this.#service.timeouts.connect,
       });
       this.#agents.set(exit, agent);
     }
@@ -239,13 +184,6 @@ export class HttpSide {
     if (!socket.writable || (socket as Socket).bytesWritten > 0) socket.destroy();
     else socket.end(`HTTP/1.1 ${status} ${reason(status)}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   }
-}
-
-interface AbsoluteTarget {
-  readonly destination: Destination;
-  /** As the Host header has it. */
-  readonly authority: string;
-  readonly path: string;
 }
 
 /** @throws ProxyError `BW_PROXY_REQUEST` unless it is `http://HOST[:PORT]/…`. */
@@ -283,64 +221,11 @@ function parseAuthority(text: string, defaultPort: number | undefined): Destinat
   return { host, port };
 }
 
-/** Fields between two hops and not for the next (RFC 9110 section 7.6.1), and those that speak of this proxy. */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
-
-/**
- * The client's fields as they go on, in their order and spelling. The Host field is made from the request's target,
- * whatever the client's own said (RFC 9112 section 3.2.2): two opinions about the server are how requests are
- * smuggled. The body's framing is Node's to write: it goes on with the length it came with, or in chunks.
- */
-function forwardedHeaders(raw: readonly string[], authority: string): string[] {
-  const dropped = new Set(['host', ...namedByConnection(raw)]);
-  const chunked = raw.some((name, i) => i % 2 === 0 && name.toLowerCase() === 'transfer-encoding');
-  const kept = pairs(raw).filter(
-    ([name]) => !HOP_BY_HOP.has(name.toLowerCase()) && !dropped.has(name.toLowerCase()),
-  );
-  return ['Host', authority, ...kept.flat(), ...(chunked ? ['Transfer-Encoding', 'chunked'] : [])];
-}
-
-function returnedHeaders(raw: readonly string[]): string[] {
-  const dropped = namedByConnection(raw);
-  return pairs(raw)
-    .filter(([name]) => !HOP_BY_HOP.has(name.toLowerCase()) && !dropped.has(name.toLowerCase()))
-    .flat();
-}
-
-function namedByConnection(raw: readonly string[]): Set<string> {
-  return new Set(
-    pairs(raw)
-      .filter(([name]) => name.toLowerCase() === 'connection')
-      .flatMap(([, value]) => value.split(',').map((token) => token.trim().toLowerCase())),
-  );
-}
-
-function pairs(raw: readonly string[]): [string, string][] {
-  const list: [string, string][] = [];
-  for (let i = 0; i + 1 < raw.length; i += 2) list.push([raw[i]!, raw[i + 1]!]);
-  return list;
-}
-
 function errorHeaders(failure: ProxyError): Record<string, string> {
   return {
     ...(failure.status === 407 ? { 'Proxy-Authenticate': 'Basic realm="barewire"' } : {}),
     'X-Proxy-Error': `${failure.code}: ${failure.message.replaceAll(/[^\x20-\x7e]/g, '?')}`,
   };
-}
-
-function exitRecord(exit: Exit | undefined): Record<string, string> {
-  if (exit === undefined) return {};
-  return { 'X-Exit': exit.name, ...(exit.address === undefined ? {} : { 'X-Exit-Address': exit.address }) };
 }
 
 function exitHeaders(exit: Exit | undefined): string {
