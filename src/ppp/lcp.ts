@@ -21,7 +21,7 @@ export interface LcpOptions {
 
 /** What LCP tells its link beside its layer's ups and downs. */
 export interface LcpOwner extends ControlOwner {
-  /** Counts what the peer sent beside echoes: a peer that sends is alive. */
+  /** Counts the peer's data packets: one that sends is alive. */
   readonly activity: number;
   echoReply(roundTrip: number, now: number): void;
   echoTimeout(now: number): void;
@@ -31,7 +31,7 @@ export interface LcpOwner extends ControlOwner {
 /** What a link's packets may have at most when nobody says otherwise (RFC 1661, section 6.1). */
 const DEFAULT_MRU = 1500;
 /** Our own magic number this often in a row is a loop. */
-const MAX_LOOPS = 4;
+const MAX_LOOPS = 3;
 
 const cursor = new PppOptionCursor();
 
@@ -234,6 +234,8 @@ export class Lcp extends ControlProtocol {
       }
     }
     this.#loops = 0;
+    this.smallMru = 0;
+    this.unwantedMethod = '';
   }
 
   protected naked(type: number, bytes: Uint8Array, from: number, to: number): void {

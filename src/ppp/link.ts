@@ -85,7 +85,7 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
   readonly random: RandomSource;
   /** How soon to repeat an unanswered request when the peer's own arrives. */
   promptness = 50;
-  /** Packets received; the carrier counts them up. */
+  /** Data packets received; the carrier counts them up. A peer that sends needs no echo. */
   activity = 0;
   /** When `advance` wants to be called; Infinity for never. */
   deadline: number = Number.POSITIVE_INFINITY;
@@ -149,6 +149,20 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
     return this.lcp.answering ?? this.lcp.demanding;
   }
 
+  /** What LCP could not agree on so far, for a carrier that ends while it tries; undefined if nothing is known. */
+  get complaint(): PppError | undefined {
+    const { lcp } = this;
+    if (this.#phase !== 'establish') return undefined;
+    if (lcp.smallMru > 0) {
+      const least = this.#options.minimumMru;
+      return new PppError('mru', `the peer takes packets of ${lcp.smallMru} bytes only, ${least} are needed`);
+    }
+    if (lcp.unwantedMethod === '') return undefined;
+    return new PppError('authentication-method', `the peer wants ${lcp.unwantedMethod} and nothing else`, {
+      hint: 'Allow that method, or give a user and password.',
+    });
+  }
+
   /** The carrier is there: LCP begins. */
   up(now: number): void {
     this.#enter('establish', now);
@@ -185,7 +199,6 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
       this.discard('a control packet longer than any MRU');
       return;
     }
-    this.activity++;
     this.#dispatch(protocol, bytes, offset, end, now);
     this.#conclude(now);
   }
@@ -490,26 +503,15 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
 
   /** LCP came to no end; what it ran into says more than that. */
   #lcpFailure(failure: PppFailure, message: string): PppError {
-    const { lcp } = this;
-    if (lcp.smallMru > 0) {
-      const least = this.#options.minimumMru;
-      return new PppError('mru', `the peer takes packets of ${lcp.smallMru} bytes only, ${least} are needed`);
-    }
-    if (lcp.unwantedMethod !== '' && !lcp.opened) {
-      return new PppError('authentication-method', `the peer wants ${lcp.unwantedMethod} and nothing else`, {
-        hint: 'Allow that method, or give a user and password.',
-      });
-    }
-    return new PppError(failure, message);
+    return this.complaint ?? new PppError(failure, message);
   }
 
   #peerEnded(): PppError {
     const { lcp } = this;
     const said = lcp.peerReason === '' ? '' : `: ${lcp.peerReason}`;
     const details = { peerMessage: lcp.peerReason };
-    if (this.#phase === 'establish' && (lcp.smallMru > 0 || lcp.unwantedMethod !== '')) {
-      return this.#lcpFailure('terminated', `the peer ended the link${said}`);
-    }
+    const { complaint } = this;
+    if (complaint !== undefined) return complaint;
     if (this.#answering !== undefined && !this.#answered) {
       return new PppError(
         'authentication',
@@ -527,9 +529,9 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
   /** What an event led to, once all automata have come to rest. */
   #conclude(now: number): void {
     if (this.#phase === 'ended') return;
-    // In Stopping the peer's Terminate-Request was acknowledged; there is nothing to wait for.
-    if (this.lcp.state === AutomatonState.stopping && this.lcp.endCause === 'peer')
-      this.#fail(this.#peerEnded());
+    // The peer's Terminate-Request was acknowledged; there is nothing to wait for. By the table a peer that gives up
+    // before LCP is open would be asked on for half a minute, though PPPoE lets it only dial anew.
+    if (this.lcp.endCause === 'peer') this.#fail(this.#peerEnded());
     if (this.#failure === undefined && this.#startsNetwork) this.#startNetwork(now);
     if (this.#failure !== undefined) this.#end(this.#failure, now);
     else this.#reckon();

@@ -615,7 +615,7 @@ export class PppoeClientSession {
           ...details,
           hint: 'Check user and password.',
         })
-      : new PppoeError('terminated', `'${name}' ended the session${said}`, details);
+      : (link?.complaint ?? new PppoeError('terminated', `'${name}' ended the session${said}`, details));
     this.#fail(error, now, 'peer');
   }
 
