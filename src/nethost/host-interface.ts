@@ -1,19 +1,38 @@
+import { randomInt } from 'node:crypto';
+import type { IpVersion } from '../address/index.ts';
 import type { StackInterface } from '../netstack/index.ts';
+import { Resolver } from '../resolver/index.ts';
 import type { Host } from './host.ts';
 import type { HostLink } from './link.ts';
+import { queryTransport } from './name-query.ts';
+import type { HostSocket } from './socket.ts';
+import type { HostUdp } from './udp.ts';
+
+/** Where a connection over one interface goes. */
+export interface LineTarget {
+  /** An IP address. */
+  readonly host: string;
+  readonly port: number;
+  readonly signal?: AbortSignal;
+}
 
 /** Packets between two flushes: enough to make ACKs and system calls few, few enough to keep round trips short. */
 const BATCH = 64;
 /** Batches before other events of the process have their turn. */
 const BATCHES = 16;
 
-/** An interface of a host. */
+/**
+ * An interface of a host, and a line: a way out with addresses of its own. What `connect`, `resolve` and `openUdp` send
+ * leaves by this interface and by no other.
+ */
 export class HostInterface implements AsyncDisposable {
   readonly host: Host;
   readonly stackInterface: StackInterface;
   /** Name servers to ask through it. */
   dns: readonly string[];
   readonly link: HostLink | undefined;
+  /** Looks names up at `dns`, through this interface. */
+  readonly resolver: Resolver;
   readonly #onClose: () => void;
   #pending: NodeJS.Immediate | undefined;
   #closed = false;
@@ -34,6 +53,13 @@ export class HostInterface implements AsyncDisposable {
     this.dns = dns;
     this.link = link;
     this.#onClose = onClose;
+    this.resolver = new Resolver({
+      servers: () => this.dns,
+      transport: queryTransport(this),
+      now: () => performance.now(),
+      random16: () => randomInt(0x1_0000),
+      versions: () => this.#versions(),
+    });
   }
 
   get name(): string {
@@ -47,6 +73,36 @@ export class HostInterface implements AsyncDisposable {
 
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /**
+   * A connection that leaves by this interface, once it stands.
+   *
+   * @throws NetError with Node's codes; what the signal was aborted with.
+   */
+  connect(target: LineTarget): Promise<HostSocket> {
+    return new Promise((resolve, reject) => {
+      const socket = this.host.connect({ ...target, interface: this, allowHalfOpen: true });
+      socket.once('error', reject);
+      socket.once('connect', () => {
+        socket.off('error', reject);
+        resolve(socket);
+      });
+    });
+  }
+
+  /**
+   * A name's addresses, asked of `dns` through this interface.
+   *
+   * @throws ResolveError ENOTFOUND, ENODATA, EAI_AGAIN.
+   */
+  async resolve(name: string, options: { readonly signal?: AbortSignal } = {}): Promise<readonly string[]> {
+    return await this.resolver.resolve(name, options);
+  }
+
+  /** A UDP port of this interface. */
+  async openUdp(): Promise<HostUdp> {
+    return this.host.udp({ interface: this });
   }
 
   start(): void {
@@ -81,6 +137,12 @@ export class HostInterface implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Versions that lead beyond the link; IPv6 first where there is any (RFC 6724). */
+  #versions(): readonly IpVersion[] {
+    const own = this.stackInterface.addresses.filter(({ ip }) => !ip.isLinkLocal).map(({ ip }) => ip.version);
+    return ([6, 4] as const).filter((version) => own.includes(version));
   }
 
   /** Reads what is there, batch by batch, and answers each batch at once. */

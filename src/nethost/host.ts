@@ -1,15 +1,19 @@
 import { randomBytes, randomInt } from 'node:crypto';
+import { BarewireError } from '../error.ts';
 import {
   type InterfaceOptions,
+  NetError,
   NetStack,
   type StackInterface,
   type StackOptions,
   type TcpOptions,
 } from '../netstack/index.ts';
+import type { Resolver } from '../resolver/index.ts';
 import { HostInterface } from './host-interface.ts';
 import type { HostLink } from './link.ts';
 import { HostServer, type HostServerOptions } from './server.ts';
 import { HostSocket, type HostSocketOptions } from './socket.ts';
+import { HostUdp, type HostUdpOptions } from './udp.ts';
 
 /** Limits and settings of a host; see {@link StackOptions}. */
 export interface HostOptions extends Omit<StackOptions, 'secret' | 'now' | 'allocate' | 'onWork'> {
@@ -43,6 +47,15 @@ export interface HostConnectOptions extends HostSocketOptions, TcpOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface PingOptions {
+  /** Default is the first interface that leads there. */
+  readonly interface?: HostInterface;
+  /** In ms. Default is 2000. */
+  readonly timeout?: number;
+  /** Bytes of data. Default is 56. */
+  readonly bytes?: number;
+}
+
 /** The longest that a timer of Node's takes, in ms. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -64,6 +77,8 @@ export class Host implements AsyncDisposable {
   #woken = false;
   #flushing = false;
   #closed = false;
+  readonly #echoId: number = randomInt(0x1_0000);
+  #echoSequence = 0;
 
   constructor(options: HostOptions = {}) {
     this.#options = options;
@@ -112,6 +127,7 @@ export class Host implements AsyncDisposable {
    * @throws NetError ENETUNREACH, EADDRNOTAVAIL; ArgumentError when `host` is no IP address.
    */
   connect(options: HostConnectOptions): HostSocket {
+    this.#requireOpen();
     const { host, interface: via, signal, allowHalfOpen, ...others } = options;
     const socket = new HostSocket({ ...(allowHalfOpen === undefined ? {} : { allowHalfOpen }) });
     if (signal?.aborted) {
@@ -144,7 +160,58 @@ export class Host implements AsyncDisposable {
    * @throws NetError EADDRINUSE.
    */
   listen(options: HostServerOptions, onConnection?: (socket: HostSocket) => void): HostServer {
+    this.#requireOpen();
     return new HostServer(this.stack, { ...this.#options.tcp, ...options }, onConnection);
+  }
+
+  /** A UDP port. @throws NetError EADDRINUSE. */
+  udp(options: HostUdpOptions = {}): HostUdp {
+    this.#requireOpen();
+    return new HostUdp(this.stack, options);
+  }
+
+  /**
+   * Looks names up, through the first interface that has name servers.
+   *
+   * @throws BarewireError `BW_NO_NAME_SERVER` when none has.
+   */
+  get resolver(): Resolver {
+    for (const { dns, resolver } of this.#interfaces) if (dns.length > 0) return resolver;
+    throw new BarewireError('BW_NO_NAME_SERVER', 'no interface of the host has a name server', {
+      hint: 'Give one when attaching the interface: { dns: [address] }.',
+    });
+  }
+
+  /**
+   * Asks a host whether it is there, by an ICMP or ICMPv6 echo request.
+   *
+   * @returns The time until the answer, in ms.
+   * @throws NetError ETIMEDOUT, ENETUNREACH.
+   */
+  ping(address: string, options: PingOptions = {}): Promise<number> {
+    this.#requireOpen();
+    const { interface: via, timeout = 2000, bytes = 56 } = options;
+    return new Promise((resolve, reject) => {
+      const begun = performance.now();
+      const stop = this.stack.echo(
+        {
+          address,
+          id: this.#echoId,
+          sequence: this.#echoSequence++ & 0xffff,
+          bytes,
+          ...(via === undefined ? {} : { interface: via.stackInterface }),
+        },
+        () => {
+          clearTimeout(timer);
+          stop();
+          resolve(performance.now() - begun);
+        },
+      );
+      const timer = setTimeout(() => {
+        stop();
+        reject(new NetError('ETIMEDOUT', { syscall: 'ping', address }));
+      }, timeout);
+    });
   }
 
   /** Ends every interface, connection and listener. A second call does nothing. */
@@ -174,7 +241,12 @@ export class Host implements AsyncDisposable {
     this.#setTimer(now);
   }
 
+  #requireOpen(): void {
+    if (this.#closed) throw new BarewireError('BW_CLOSED', 'the host is closed');
+  }
+
   #add(options: InterfaceOptions, dns: readonly string[], link: HostLink | undefined): HostInterface {
+    this.#requireOpen();
     const stackInterface: StackInterface = this.stack.addInterface(options);
     const added = new HostInterface(this, stackInterface, dns, link, () => this.#interfaces.delete(added));
     this.#interfaces.add(added);
@@ -215,9 +287,4 @@ export class Host implements AsyncDisposable {
     }
     this.#setTimer(now);
   }
-}
-
-/** Sixteen bits that nobody can foresee. */
-export function random16(): number {
-  return randomInt(0x1_0000);
 }

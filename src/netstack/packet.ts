@@ -13,6 +13,10 @@ export class IpPacket {
   transport = 0;
   end = 0;
   protocol = 0;
+  /** Where a fragment belongs, in bytes; with `moreFragments` false and 0, the packet is whole. */
+  fragmentOffset = 0;
+  moreFragments = false;
+  fragmentId = 0;
   /** TTL or hop limit. */
   hops = 0;
   /** Source and destination, as {@link Ip} keeps them. */

@@ -1,16 +1,22 @@
 import { ArgumentError } from '../error.ts';
-import { checksum, transportChecksum } from '../packet/checksum.ts';
+import { transportChecksum } from '../packet/checksum.ts';
 import { NetError } from './error.ts';
+import { EthernetLink } from './ethernet.ts';
+import { type EchoReply, ICMP, ICMPV6, IcmpLayer, type IcmpReport, reportError } from './icmp.ts';
 import { type InterfaceOptions, StackInterface } from './interface.ts';
-import { halfAt, Ip, MAPPED, wordAt } from './ip.ts';
-import { IPV4_HEADER, IPV6_HEADER } from './ip-header.ts';
+import { Ip } from './ip.ts';
+import { FRAGMENT, readFragmentHeader, readIpv4, readIpv6, skipExtensions } from './ip-input.ts';
+import { IpOutput } from './ip-output.ts';
 import { KeyedHash } from './keyed-hash.ts';
 import { IpPacket } from './packet.ts';
+import { PathMtus } from './path-mtu.ts';
+import { Reassembly } from './reassembly.ts';
 import { type ConnectOptions, type TcpCounters, TcpLayer } from './tcp/layer.ts';
 import type { ListenOptions, TcpListener } from './tcp/listener.ts';
 import type { Allocate } from './tcp/receive-buffer.ts';
 import type { Tcb, TcpHandler, TcpOptions } from './tcp/tcb.ts';
 import { TimerWheel } from './timer-wheel.ts';
+import { UDP, type UdpHandler, UdpLayer, type UdpSocket } from './udp.ts';
 
 export interface StackOptions {
   /** 16 bytes that nobody can guess: whatever must be unpredictable follows from them. */
@@ -47,7 +53,32 @@ export interface StackListenOptions extends Omit<ListenOptions, 'address'> {
   readonly address?: string;
 }
 
+/** Where datagrams are received, and sent from. */
+export interface StackUdpOptions {
+  /** Default is every interface. */
+  readonly interface?: StackInterface;
+  /** An own address. Default is every one. */
+  readonly address?: string;
+  /** Default is a free one that nobody can guess. */
+  readonly port?: number;
+}
+
+/** Whom to ask whether it is there. */
+export interface StackEchoOptions {
+  readonly address: string;
+  /** Default is the first interface that leads there. */
+  readonly interface?: StackInterface;
+  readonly localAddress?: string;
+  /** 0 to 65535. */
+  readonly id: number;
+  readonly sequence: number;
+  /** Bytes of data. Default is 56. */
+  readonly bytes?: number;
+}
+
 const TCP = 6;
+/** RFC 8200, section 4.7. */
+const NO_NEXT_HEADER = 59;
 /** The longest packet, and room before it. */
 const SCRATCH = 65536 + 128;
 
@@ -59,6 +90,10 @@ const SCRATCH = 65536 + 128;
  */
 export class NetStack {
   readonly tcp: TcpLayer;
+  readonly udp: UdpLayer;
+  readonly reassembly: Reassembly;
+  readonly #icmp: IcmpLayer;
+  readonly #paths: PathMtus = new PathMtus();
   readonly #random: KeyedHash;
   readonly #wheel: TimerWheel;
   readonly #scratch: Uint8Array = new Uint8Array(SCRATCH);
@@ -79,6 +114,19 @@ export class NetStack {
     this.#random = new KeyedHash(options.secret);
     this.#wheel = new TimerWheel(now);
     this.#id = this.#random.next();
+    const nextId = (): number => {
+      this.#id = (this.#id + 1) & 0xffff;
+      return this.#id;
+    };
+    const pathMtu = (via: StackInterface, remote: Ip): number => this.#paths.get(via, remote, this.#now);
+    const output = new IpOutput(this.#scratch, nextId, pathMtu);
+    this.reassembly = new Reassembly(this.#wheel);
+    this.#icmp = new IcmpLayer(output, (report) => this.#onReport(report));
+    this.udp = new UdpLayer({
+      output,
+      random: this.#random,
+      route: (remote, via, local) => this.#route(remote, via, local, 'send'),
+    });
     this.tcp = new TcpLayer({
       scratch: this.#scratch,
       wheel: this.#wheel,
@@ -88,12 +136,9 @@ export class NetStack {
       maxConnections,
       timeWait,
       now: () => this.#now,
-      nextId: () => {
-        this.#id = (this.#id + 1) & 0xffff;
-        return this.#id;
-      },
+      nextId,
       wake: () => this.#options.onWork?.(),
-      pathMtu: (via) => via.mtu,
+      pathMtu,
     });
   }
 
@@ -112,7 +157,19 @@ export class NetStack {
   }
 
   addInterface(options: InterfaceOptions): StackInterface {
-    const added = new StackInterface(this.#nextInterface++, options);
+    const own = options.ethernet?.address;
+    const added = new StackInterface(this.#nextInterface++, {
+      ...options,
+      addresses: own === undefined ? options.addresses : withLinkLocal(options.addresses, own),
+    });
+    if (options.ethernet !== undefined) {
+      added.ethernet = new EthernetLink(added, options.ethernet.address, {
+        wheel: this.#wheel,
+        scratch: this.#scratch,
+        now: () => this.#now,
+        onUnreachable: (via, next) => this.#onUnreachable(via, next),
+      });
+    }
     this.#interfaces.push(added);
     return added;
   }
@@ -123,6 +180,8 @@ export class NetStack {
     if (index < 0) return;
     this.#interfaces.splice(index, 1);
     gone.closed = true;
+    gone.ethernet?.close();
+    this.udp.closeInterface(gone);
     this.tcp.closeInterface(gone);
   }
 
@@ -137,7 +196,9 @@ export class NetStack {
     if (via.closed) return;
     via.counters.packetsIn++;
     via.counters.bytesIn += length;
-    this.#inputIp(via, bytes, offset, length);
+    const header = via.ethernet?.input(bytes, offset, length) ?? 0;
+    if (via.ethernet !== undefined && header === 0) return;
+    this.#inputIp(via, bytes, offset + header, length - header);
   }
 
   /** Tells applications what happened and sends what is to be sent. */
@@ -167,7 +228,8 @@ export class NetStack {
     const remote = Ip.parse(options.address);
     const { port } = options;
     if (!Number.isInteger(port) || port < 1 || port > 0xffff) throw new ArgumentError(`${port} is no port`);
-    const { via, local } = this.#route(remote, options, 'connect', port);
+    const wanted = options.localAddress === undefined ? undefined : Ip.parse(options.localAddress);
+    const { via, local } = this.#route(remote, options.interface, wanted, 'connect', port);
     const resolved: ConnectOptions = { ...options, interface: via, local, remote, port };
     return this.tcp.connect(resolved, handler);
   }
@@ -178,25 +240,56 @@ export class NetStack {
     return this.tcp.listen({ ...others, address: address === undefined ? undefined : Ip.parse(address) });
   }
 
+  /** Opens a UDP port. @throws NetError EADDRINUSE. */
+  openUdp(options: StackUdpOptions, handler: UdpHandler): UdpSocket {
+    const { interface: via, address, port } = options;
+    const binding = { interface: via, address: address === undefined ? undefined : Ip.parse(address) };
+    return this.udp.open(port === undefined ? binding : { ...binding, port }, handler);
+  }
+
+  /**
+   * Sends an ICMP or ICMPv6 echo request.
+   *
+   * @param onReply Called for each answer.
+   * @returns what ends listening for answers.
+   * @throws NetError ENETUNREACH.
+   */
+  echo(options: StackEchoOptions, onReply: (reply: EchoReply) => void): () => void {
+    const { id, sequence, bytes = 56 } = options;
+    const remote = Ip.parse(options.address);
+    const wanted = options.localAddress === undefined ? undefined : Ip.parse(options.localAddress);
+    const { via, local } = this.#route(remote, options.interface, wanted, 'send');
+    this.#icmp.echo(via, local, remote, id, sequence, bytes, onReply);
+    return () => this.#icmp.stopEcho(id, sequence);
+  }
+
+  /** What the path to an address takes at present: bytes of an IP packet. */
+  pathMtu(via: StackInterface, address: string): number {
+    return this.#paths.get(via, Ip.parse(address), this.#now);
+  }
+
   #route(
     remote: Ip,
-    options: { readonly interface?: StackInterface; readonly localAddress?: string },
+    wantedInterface: StackInterface | undefined,
+    wanted: Ip | undefined,
     syscall: string,
     port?: number,
   ): { via: StackInterface; local: Ip } {
-    const details = { syscall, address: String(remote), ...(port === undefined ? {} : { port }) };
-    const wanted = options.localAddress === undefined ? undefined : Ip.parse(options.localAddress);
     const candidates =
-      options.interface === undefined
-        ? this.#interfaces.toSorted((a, b) => Number(b.isOnLink(remote)) - Number(a.isOnLink(remote)))
-        : [options.interface];
+      wantedInterface !== undefined
+        ? [wantedInterface]
+        : this.#interfaces.length < 2
+          ? this.#interfaces
+          : this.#interfaces.toSorted((a, b) => Number(b.isOnLink(remote)) - Number(a.isOnLink(remote)));
     for (const via of candidates) {
-      if (via.closed) throw new NetError('ENETDOWN', details);
+      if (via.closed) break;
       const local = wanted ?? via.sourceFor(remote);
       if (local === undefined) continue;
       if (local.version !== remote.version || !via.owns(local.w0, local.w1, local.w2, local.w3)) continue;
       return { via, local };
     }
+    const details = { syscall, address: String(remote), ...(port === undefined ? {} : { port }) };
+    if (candidates[0]?.closed) throw new NetError('ENETDOWN', details);
     if (wanted !== undefined) {
       throw new NetError('EADDRNOTAVAIL', { ...details, reason: `${wanted} is no address of the interface` });
     }
@@ -216,7 +309,7 @@ export class NetStack {
       version === 4
         ? readIpv4(packet, bytes, offset, length)
         : version === 6 && readIpv6(packet, bytes, offset, length);
-    if (!good || !this.#isForUs(packet)) {
+    if (!good || !this.#isForUs(packet) || !this.#isWhole(packet)) {
       via.counters.dropped++;
       return;
     }
@@ -230,73 +323,59 @@ export class NetStack {
     return packet.version === 4 ? d3 >>> 28 === 14 || via.isBroadcast(d3) : d0 >>> 24 === 0xff;
   }
 
+  /** Goes on to the transport header; false when the packet is malformed, or pieces of it are missing. */
+  #isWhole(packet: IpPacket): boolean {
+    if (packet.version === 6) {
+      if (!skipExtensions(packet)) return false;
+      if (packet.protocol !== FRAGMENT) return true;
+      if (!readFragmentHeader(packet)) return false;
+      // A packet may be a fragment alone (RFC 6946).
+      if (packet.fragmentOffset === 0 && !packet.moreFragments) return skipExtensions(packet);
+    } else if (packet.fragmentOffset === 0 && !packet.moreFragments) return true;
+    return this.reassembly.take(packet, this.#now);
+  }
+
   #inputTransport(packet: IpPacket): void {
-    const { bytes, transport, end, addressSum } = packet;
-    if (packet.protocol === TCP) {
-      if (transportChecksum(bytes, transport, end, addressSum, TCP) !== 0) {
-        packet.interface.counters.dropped++;
-        return;
-      }
-      this.tcp.input(packet);
+    const { bytes, transport, end, addressSum, protocol } = packet;
+    if (protocol === TCP) {
+      if (transportChecksum(bytes, transport, end, addressSum, TCP) === 0) this.tcp.input(packet);
+      else packet.interface.counters.dropped++;
+    } else if (protocol === UDP) {
+      if (!this.udp.input(packet)) this.#icmp.unreachable(packet, 'port', this.#now);
+    } else if (protocol === (packet.version === 4 ? ICMP : ICMPV6)) {
+      if (!this.#icmp.input(packet, this.#now)) packet.interface.ethernet?.inputDiscovery(packet);
+    } else if (packet.version === 4 || protocol !== NO_NEXT_HEADER) {
+      this.#icmp.unreachable(packet, 'protocol', this.#now);
     }
+  }
+
+  /** An ICMP error quotes a packet of ours. */
+  #onReport(report: IcmpReport): void {
+    const { interface: via, local, remote, localPort, remotePort, protocol } = report;
+    if (protocol === TCP) {
+      const tcb = this.tcp.quoted(via, local, remote, localPort, remotePort, report.seq);
+      if (tcb === undefined) return;
+      if (report.code !== 'EMSGSIZE') this.tcp.onIcmpError(tcb, report.code);
+      else if (this.#paths.lower(via, remote, report.mtu, report.length, this.#now))
+        this.tcp.onPathChange(via, remote);
+      return;
+    }
+    if (report.code === 'EMSGSIZE') this.#paths.lower(via, remote, report.mtu, report.length, this.#now);
+    else if (protocol === UDP) this.udp.onError(via, local, localPort, reportError(report, 'send'));
+  }
+
+  /** Nobody on the link answers for an address that packets were to go to. */
+  #onUnreachable(via: StackInterface, next: Ip): void {
+    this.tcp.onUnreachable(via, (remote) => remote.equals(next) || !via.isOnLink(remote));
   }
 }
 
-/** RFC 791, section 3.1; what does not hold is dropped (RFC 1122, section 3.2.1). */
-function readIpv4(packet: IpPacket, bytes: Uint8Array, offset: number, length: number): boolean {
-  if (length < IPV4_HEADER) return false;
-  const header = (bytes[offset]! & 15) << 2;
-  const total = halfAt(bytes, offset + 2);
-  if (header < IPV4_HEADER || total < header || total > length) return false;
-  if (checksum(bytes, offset, offset + header) !== 0) return false;
-  const source = wordAt(bytes, offset + 12);
-  const destination = wordAt(bytes, offset + 16);
-  // Nobody is many (RFC 1122, section 3.2.1.3).
-  if (source >>> 28 >= 14) return false;
-  packet.version = 4;
-  packet.transport = offset + header;
-  packet.end = offset + total;
-  packet.hops = bytes[offset + 8]!;
-  packet.protocol = bytes[offset + 9]!;
-  packet.s0 = 0;
-  packet.s1 = 0;
-  packet.s2 = MAPPED;
-  packet.s3 = source;
-  packet.d0 = 0;
-  packet.d1 = 0;
-  packet.d2 = MAPPED;
-  packet.d3 = destination;
-  packet.addressSum = (source >>> 16) + (source & 0xffff) + (destination >>> 16) + (destination & 0xffff);
-  return true;
-}
-
-/** RFC 8200, section 3. */
-function readIpv6(packet: IpPacket, bytes: Uint8Array, offset: number, length: number): boolean {
-  if (length < IPV6_HEADER) return false;
-  const payload = halfAt(bytes, offset + 4);
-  if (IPV6_HEADER + payload > length) return false;
-  packet.version = 6;
-  packet.protocol = bytes[offset + 6]!;
-  packet.hops = bytes[offset + 7]!;
-  packet.transport = offset + IPV6_HEADER;
-  packet.end = packet.transport + payload;
-  packet.s0 = wordAt(bytes, offset + 8);
-  packet.s1 = wordAt(bytes, offset + 12);
-  packet.s2 = wordAt(bytes, offset + 16);
-  packet.s3 = wordAt(bytes, offset + 20);
-  packet.d0 = wordAt(bytes, offset + 24);
-  packet.d1 = wordAt(bytes, offset + 28);
-  packet.d2 = wordAt(bytes, offset + 32);
-  packet.d3 = wordAt(bytes, offset + 36);
-  // Multicast sources, and IPv4-mapped addresses, which must not be on a wire (RFC 4942, section 2.2).
-  if (packet.s0 >>> 24 === 0xff || isMapped(packet.s0, packet.s1, packet.s2)) return false;
-  if (isMapped(packet.d0, packet.d1, packet.d2)) return false;
-  let sum = 0;
-  for (let at = offset + 8; at < offset + IPV6_HEADER; at += 2) sum += halfAt(bytes, at);
-  packet.addressSum = sum;
-  return true;
-}
-
-function isMapped(w0: number, w1: number, w2: number): boolean {
-  return w0 === 0 && w1 === 0 && w2 === MAPPED;
+/** Every interface with IPv6 has a link-local address (RFC 4291, section 2.8), here from the MAC address (appendix A). */
+function withLinkLocal(addresses: readonly string[], mac: Uint8Array): readonly string[] {
+  if (!addresses.some((text) => text.includes(':'))) return addresses;
+  if (addresses.some((text) => Ip.parse(text.split('/')[0]!).isLinkLocal)) return addresses;
+  const bytes = new Uint8Array(16);
+  bytes.set([0xfe, 0x80]);
+  bytes.set([mac[0]! ^ 2, mac[1]!, mac[2]!, 0xff, 0xfe, mac[3]!, mac[4]!, mac[5]!], 8);
+  return [...addresses, `${Ip.from(bytes)}/64`];
 }

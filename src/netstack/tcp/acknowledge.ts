@@ -31,7 +31,7 @@ function updateWindow(tcb: Tcb, segment: Segment): boolean {
   tcb.sndWl1 = seq;
   tcb.sndWl2 = ack;
   if (window > tcb.maxSndWnd) tcb.maxSndWnd = window;
-  if (window > 0 && tcb.probe === Probe.window) {
+  if (changed && window > 0 && tcb.probe === Probe.window) {
     tcb.probe = Probe.none;
     tcb.probeAt = Number.POSITIVE_INFINITY;
   }
@@ -50,13 +50,13 @@ function advance(tcb: Tcb, segment: Segment, acked: number, now: number): void {
   const { flight, layer } = tcb;
   const { ack } = segment;
   let sentAt = -1;
-  let resent = false;
+  let resentAt = -1;
   while (flight.count > 0 && notAfter(flight.end(0), ack)) {
     const flags = flight.flags(0);
     if ((flags & SACKED) === 0) {
       tcb.delivered += flight.length(0);
       noteDelivery(tcb, 0, segment, now);
-      if (flags & EVER_RESENT) resent = true;
+      if (flags & EVER_RESENT) resentAt = Math.max(resentAt, flight.time(0));
       else sentAt = flight.time(0);
     }
     flight.shift();
@@ -74,8 +74,9 @@ function advance(tcb: Tcb, segment: Segment, acked: number, now: number): void {
   tcb.advanced += acked;
   tcb.windowProbed = false;
   // Karn's rule, also for what waited behind a retransmission: its ACK tells how long the repair took.
-  if (sentAt >= 0 && !resent) sampleRtt(tcb, now - sentAt, now);
-  else if (resent && tcb.timestamps) {
+  if (sentAt >= 0 && resentAt < 0) sampleRtt(tcb, now - sentAt, now);
+  // An echo from before the last retransmission may have waited for it, when an ACK was lost.
+  else if (resentAt >= 0 && tcb.timestamps && !before(segment.tsEcho, stamp(tcb, resentAt))) {
     sampleRtt(tcb, Math.max(0, distance(segment.tsEcho, stamp(tcb, now))), now);
   }
   if (tcb.undoable && tcb.timestamps && before(segment.tsEcho, tcb.resentStamp)) undo(tcb);

@@ -146,7 +146,10 @@ function isAcceptable(tcb: Tcb, segment: Segment, now: number): boolean {
     if (tcb.state === State.timeWait && flags & FIN) tcb.layer.enterTimeWait(tcb, now);
     // Its ACK may still be news: a probe of a closed window brings it (section 3.10.7.4).
     if (flags & ACK && !(flags & SYN) && seq === tcb.rcvNxt && isPlausibleAck(tcb, segment)) {
-      if (tcb.state !== State.synReceived) acknowledge(tcb, segment, now);
+      if (tcb.state !== State.synReceived) {
+        acknowledge(tcb, segment, now);
+        if (onFinAcknowledged(tcb, now)) return false;
+      }
     }
     if (length > 0 || flags & (SYN | FIN) || seq !== tcb.rcvNxt) reply(tcb, now);
     return false;

@@ -13,7 +13,7 @@ import { type ListenOptions, TcpListener } from './listener.ts';
 import { output } from './output.ts';
 import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './ports.ts';
 import type { Allocate } from './receive-buffer.ts';
-import { recover } from './recovery.ts';
+import { recover, resendAll } from './recovery.ts';
 import { ACK, RST, Segment, SYN } from './segment.ts';
 import { before } from './sequence.ts';
 import { ConnectionTable } from './table.ts';
@@ -367,6 +367,30 @@ export class TcpLayer {
     }
     for (const tcb of this.#table.all()) {
       if (tcb.interface === via) this.fail(tcb, 'ENETDOWN');
+    }
+  }
+
+  /** ICMP says that a segment did not arrive: final while a connection opens, a hint later (RFC 5927, section 5.2). */
+  onIcmpError(tcb: Tcb, code: NetErrorCode): void {
+    if (tcb.state === State.synSent) this.fail(tcb, code);
+  }
+
+  /** The path to a host takes less than it did: what is too long is cut and sent again (RFC 1191, section 6.5). */
+  onPathChange(via: StackInterface, remote: Ip): void {
+    for (const tcb of this.#table.all()) {
+      if (tcb.interface !== via || !tcb.remote.equals(remote)) continue;
+      const before = tcb.mss;
+      this.adaptMss(tcb);
+      if (tcb.mss < before && tcb.flight.count > 0) resendAll(tcb);
+      this.touch(tcb);
+    }
+  }
+
+  /** Nobody on the link answers for hosts that `concerns` means: connections that are opening fail. */
+  onUnreachable(via: StackInterface, concerns: (remote: Ip) => boolean): void {
+    for (const tcb of this.#table.all()) {
+      if (tcb.interface === via && tcb.state === State.synSent && concerns(tcb.remote))
+        this.fail(tcb, 'EHOSTUNREACH');
     }
   }
 

@@ -152,3 +152,12 @@ export function onTimeout(tcb: Tcb, now: number): void {
   tcb.rtoAt = Number.POSITIVE_INFINITY;
   tcb.layer.counters.timeouts++;
 }
+
+/** Sends everything in flight again for a reason that is no congestion: the path takes shorter packets now. */
+export function resendAll(tcb: Tcb): void {
+  tcb.flight.markAllLost(false);
+  tcb.phase = Phase.loss;
+  tcb.recoveryPoint = tcb.sndNxt;
+  tcb.duplicateAcks = 0;
+  tcb.tlpOut = false;
+}
