@@ -29,6 +29,7 @@ export class VerifierBounds {
         return node.type === 'num' ? 0xffff_ffffn : undefined;
       case 'tobig':
       case 'tonum':
+      case 'index':
         return this.of(a!);
       case 'wrap':
         return node.size === 64 ? undefined : (1n << BigInt(node.size)) - 1n;

@@ -276,6 +276,7 @@ class Selector {
         return;
       case 'tobig':
       case 'tonum':
+      case 'index':
         this.#registers.set(node, this.#use(node.args[0]!, at));
         return;
       case 'swap': {

@@ -86,6 +86,8 @@ export class Context {
   frames: Frame[] = [];
   /** How deep in real (not unrolled) loops we are. */
   loops = 0;
+  /** Counts writes to maps. */
+  writes = 0;
   readonly #lowering: Lowering;
   #epochs = 1;
 
@@ -137,6 +139,23 @@ export class Context {
     this.state.data = this.b.emit('ctxload', 'ptr', [this.ctx], at, { off: 0 });
     this.state.end = this.b.emit('ctxload', 'ptr', [this.ctx], at, { off: 4 });
     this.state.epoch = this.newEpoch();
+  }
+
+  /** Marks all views of a map's entries as older than a write to it; without a map, of all maps. */
+  outdate(map?: string): void {
+    const outdated = (val: Val): Val => {
+      if (val.kind === 'view') {
+        const moves = MOVING.has(val.map.type) && (map === undefined || val.map.name === map);
+        return moves ? { ...val, stale: true } : val;
+      }
+      if (val.kind === 'tuple' && val.items.some(holdsView))
+        return { kind: 'tuple', items: val.items.map(outdated) };
+      if (val.kind === 'object' && [...val.fields.values()].some(holdsView))
+        return { kind: 'object', fields: new Map([...val.fields].map(([name, v]) => [name, outdated(v)])) };
+      return val;
+    };
+    for (const [variable, val] of this.state.vars) this.state.vars.set(variable, outdated(val));
+    this.writes++;
   }
 
   /** Scratch memory on the stack; what lay there before may be overwritten. */
@@ -205,8 +224,10 @@ export class Context {
         else if (v.kind === 'view' && v.layout === view.layout && v.off === view.off) nodes.push(v.ptr);
         else return mixed(vals);
       }
-      if (nodes.every((n) => n === nodes[0])) return view;
-      return { ...view, ptr: this.b.phi(block, 'ptr', nodes, at) };
+      const stale = vals.some((v) => v.kind === 'view' && v.stale === true);
+      const merged = stale ? { ...view, stale } : view;
+      if (nodes.every((n) => n === nodes[0])) return merged;
+      return { ...merged, ptr: this.b.phi(block, 'ptr', nodes, at) };
     }
     if (first.kind === 'header') {
       if (vals.every((v) => v.kind === 'header' && v.layout === first.layout && v.epoch === first.epoch)) {
@@ -295,6 +316,17 @@ export class Context {
       epoch: sameEpoch ? first.epoch : this.newEpoch(),
     };
   }
+}
+
+/** Maps whose entries may be freed, moved or given to other keys; those of arrays stay. */
+export const MOVING: ReadonlySet<string> = new Set([
+  ...['hash', 'percpu_hash', 'lru_hash', 'lru_percpu_hash', 'lpm_trie'],
+]);
+
+function holdsView(val: Val): boolean {
+  if (val.kind === 'tuple') return val.items.some(holdsView);
+  if (val.kind === 'object') return [...val.fields.values()].some(holdsView);
+  return val.kind === 'view';
 }
 
 const VERDICTS: Readonly<Record<string, number>> = { aborted: 0, drop: 1, pass: 2, tx: 3 };

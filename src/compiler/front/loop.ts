@@ -1,5 +1,6 @@
 import type * as syntax from 'acorn';
 import type { Context } from './context.ts';
+import type { Val } from './value.ts';
 import { walk } from './walk.ts';
 
 /** Names that some part of the loop assigns. */
@@ -120,4 +121,55 @@ function holds(i: number, operator: string, limit: number): boolean {
     default:
       return false;
   }
+}
+
+/** Methods that write a map. */
+const WRITES: ReadonlySet<string> = new Set(['set', 'insert', 'update', 'delete']);
+
+const GLOBALS: ReadonlySet<string> = new Set(['BigInt', 'Number', 'Boolean']);
+
+/**
+ * The maps that parts of a program may write, helper functions that they call included; `undefined` among them where it
+ * cannot be told which.
+ */
+export function writtenMaps(
+  cx: Context,
+  parts: readonly (syntax.Node | null | undefined)[],
+): Set<string | undefined> {
+  const maps = new Set<string | undefined>();
+  const seen = new Set<object>();
+  const valOf = (node: syntax.AnyNode, own: boolean): Val | undefined => {
+    if (!own) return undefined;
+    if (node.type === 'Identifier') {
+      const variable = cx.frame.scope.find(node.name);
+      return variable === undefined ? undefined : cx.state.vars.get(variable);
+    }
+    if (node.type !== 'MemberExpression' || node.property.type !== 'Identifier') return undefined;
+    const of = valOf(node.object as syntax.AnyNode, own);
+    return of?.kind === 'object' ? of.fields.get(node.property.name) : undefined;
+  };
+  const scan = (part: syntax.Node, own: boolean): void => {
+    walk(part, (node) => {
+      if (node.type !== 'CallExpression') return;
+      const callee = node.callee as syntax.AnyNode;
+      const called = valOf(callee, own);
+      if (called?.kind === 'function') {
+        const { syntax: fn, origin } = called.parsed();
+        if (!seen.has(origin)) {
+          seen.add(origin);
+          // What its parameters stand for is not known here.
+          scan(fn.body, false);
+        }
+        return;
+      }
+      // A function among the parameters may do anything.
+      if (callee.type === 'Identifier' && called === undefined && !GLOBALS.has(callee.name)) maps.add(undefined);
+      if (callee.type !== 'MemberExpression' || callee.property.type !== 'Identifier') return;
+      if (!WRITES.has(callee.property.name)) return;
+      const of = valOf(callee.object as syntax.AnyNode, own);
+      maps.add(of?.kind === 'map' ? of.spec.name : undefined);
+    });
+  };
+  for (const part of parts) if (part != null) scan(part, true);
+  return maps;
 }

@@ -4,7 +4,7 @@ import { type HeaderName, headerLayouts } from '../../packet/headers.ts';
 import { isPerCpu } from '../../spec/index.ts';
 import type { Node } from '../middle/ir.ts';
 import { asBig, asNumber } from './coerce.ts';
-import type { Context } from './context.ts';
+import { type Context, MOVING } from './context.ts';
 import { arithmetic } from './operator.ts';
 import { readField, split, writeField } from './packet.ts';
 import { type BytesVal, describeVal, isArray, isStruct, type Val, type ViewVal } from './value.ts';
@@ -244,6 +244,13 @@ function select(cx: Context, of: ViewVal, node: syntax.MemberExpression): Select
 }
 
 function requireNonNull(cx: Context, of: ViewVal, node: { start: number }): void {
+  if (of.stale === true) {
+    throw cx.fault(
+      node,
+      `this entry of map ${of.map.name} is from before the map was written, and may be another's by now`,
+      'Get it again after set, insert, update or delete.',
+    );
+  }
   if (cx.state.nonNull.has(of.ptr)) return;
   throw cx.fault(
     node,
@@ -334,8 +341,18 @@ export function assignMember(
   }
   const { view } = select(cx, of, target);
   const at = cx.at(node);
+  const { writes } = cx;
+  const unmoved = (): void => {
+    if (cx.writes === writes || !MOVING.has(of.map.type)) return;
+    throw cx.fault(
+      node,
+      `map ${of.map.name} may be written before this assignment to its entry`,
+      'Work the value out first, then get the entry.',
+    );
+  };
   if (operator === '') {
     const val = right(undefined);
+    unmoved();
     if (cx.b.live)
       writeLayout(cx, { ptr: view.ptr, base: view.off, region: 'value' }, view.layout, val, node);
     return val;
@@ -356,6 +373,7 @@ export function assignMember(
     }
     const like: Val = { kind: layout.size === 8 ? 'big' : 'num', node: cx.b.num(0) };
     const amount = right(like);
+    unmoved();
     if (!cx.b.live) return amount;
     let by = layout.size === 8 ? asBig(cx, amount, rightNode) : asNumber(cx, amount, rightNode);
     if (operator === '-') by = cx.b.emit('sub', by.type, [cx.b.constant(by.type, 0), by], at);
@@ -364,6 +382,7 @@ export function assignMember(
   }
   const before = readView(cx, { view }, at, target);
   const val = arithmetic(cx, operator, before, right(before), node, target, rightNode);
+  unmoved();
   if (cx.b.live) writeLayout(cx, { ptr: view.ptr, base: view.off, region: 'value' }, layout, val, node);
   return val;
 }

@@ -267,12 +267,14 @@ function mapMethod(
       const result = cx.b.emit('call', 'num', [ref(), key.address, value.address, flags], at, {
         off: HELPER.mapUpdate,
       });
+      cx.outdate(map.name);
       return { kind: 'bool', node: cx.b.emit('eq', 'bool', [result, cx.b.num(0)], at) };
     }
     case 'delete': {
       need(cx, node, args, 1);
       const key = onStack(cx, map.key, cx.evaluate(args[0]!), args[0]!, 0);
       const result = cx.b.emit('call', 'num', [ref(), key.address], at, { off: HELPER.mapDelete });
+      cx.outdate(map.name);
       return { kind: 'bool', node: cx.b.emit('eq', 'bool', [result, cx.b.num(0)], at) };
     }
     case 'output': {

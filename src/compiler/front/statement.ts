@@ -10,7 +10,7 @@ import {
   verdictOf,
 } from './context.ts';
 import { condition, evaluate } from './expression.ts';
-import { assignedNames, bodySize, countTrips } from './loop.ts';
+import { assignedNames, bodySize, countTrips, writtenMaps } from './loop.ts';
 import { bind } from './pattern.ts';
 import { describeVal, isScalar, type Val } from './value.ts';
 
@@ -220,7 +220,9 @@ function lowerLoop(cx: Context, node: syntax.Node, parts: LoopParts, label: stri
   const pre = cx.b.current!;
   cx.b.jump(pre, header, at);
   cx.b.current = header;
-  const phis = openLoop(cx, [parts.test, parts.update, parts.body], header, at);
+  const pieces = [parts.test, parts.update, parts.body];
+  const phis = openLoop(cx, pieces, header, at);
+  for (const map of writtenMaps(cx, pieces)) cx.outdate(map);
   const epoch = cx.state.epoch;
   cx.loops++;
   const target: Target = { label, breaks: out, continues: [] };

@@ -55,6 +55,8 @@ export interface ViewVal {
   readonly map: MapSpec;
   /** A map value that is no struct is reached through `.value`. */
   readonly cell: boolean;
+  /** The map was written since: the entry may be another's by now. */
+  readonly stale?: boolean;
 }
 
 export interface HeaderVal {

@@ -145,6 +145,17 @@ const UNDECIDED: ReadonlySet<string> = new Set(['check', 'visible', 'elemptr']);
 function check(node: Node, ranges: Ranges): void {
   const [a, b] = node.args;
   const at = (n: Node): Range => ranges.at(n, node.block);
+  if (node.op === 'elemptr' || node.op === 'index') {
+    const index = at(node.op === 'index' ? a! : b!);
+    if (!fits(index, { lo: 0n, hi: BigInt(node.limit) - 1n })) {
+      throw new Fault(
+        node.at,
+        `the index may be ${show(index)}, and the array has ${node.limit} elements`,
+        `Bound it first: if (i >= 0 && i < ${node.limit}) …, or i & ${2 ** Math.floor(Math.log2(node.limit)) - 1}.`,
+      );
+    }
+    return;
+  }
   if (node.type === 'num') {
     if (node.op === 'div' || node.op === 'mod') divisor(node, at(a!), at(b!));
     if (!isExact(node)) {

@@ -51,6 +51,8 @@ export type Op =
   | 'atomic'
   /** A map value's pointer plus a variable number of bytes, below `limit`. */
   | 'elemptr'
+  /** The number itself, which must be proved to be below `limit`. */
+  | 'index'
   /** The number itself; leaves for the short exit above `limit`, which it never is: for the verifier to see. */
   | 'visible'
   /** The number itself; verifiers know nothing of it afterwards. The second argument is a number they know nothing of. */

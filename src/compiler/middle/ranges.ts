@@ -482,7 +482,7 @@ function learn(node: Node, range: Range, facts: Map<Node, Range>): void {
     learn(a!, { lo: range.lo - b.value, hi: range.hi - b.value }, facts);
   if (node.op === 'sub' && b?.op === 'const')
     learn(a!, { lo: range.lo + b.value, hi: range.hi + b.value }, facts);
-  if (node.op === 'tobig' || node.op === 'tonum') learn(a!, range, facts);
+  if (node.op === 'tobig' || node.op === 'tonum' || node.op === 'index') learn(a!, range, facts);
   if (node.op === 'mul' && b?.op === 'const' && b.value > 0n && range.lo >= 0n) {
     learn(a!, { lo: (range.lo + b.value - 1n) / b.value, hi: range.hi / b.value }, facts);
   }
@@ -536,6 +536,7 @@ export function transfer(node: Node, x: Range, y: Range): Range | undefined {
     case 'tobig':
     case 'tonum':
     case 'visible':
+    case 'index':
       return x;
     case 'swap':
       return { lo: 0n, hi: (1n << BigInt(node.size)) - 1n };

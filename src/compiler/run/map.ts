@@ -1,6 +1,6 @@
 import { codecOf, type Layout } from '../../layout/index.ts';
 import type { MapSpec } from '../../spec/index.ts';
-import { viewOf, writePart } from './views.ts';
+import { type Memory, StaleView, viewOf, writePart } from './views.ts';
 
 /** A map that lives in Node: the same bytes the kernel would hold, without the kernel. */
 export class RunMap<K = unknown, V = unknown> {
@@ -9,6 +9,10 @@ export class RunMap<K = unknown, V = unknown> {
   readonly #entries = new Map<string, { key: Uint8Array; readonly value: DataView }>();
   /** What a ring buffer has been given. */
   readonly #events: V[] = [];
+  /** Bytes of a ring buffer that its reader has not come to. */
+  #unread = 0;
+  /** Counts what the program wrote. */
+  #writes = 0;
 
   constructor(spec: MapSpec) {
     this.spec = spec;
@@ -49,26 +53,56 @@ export class RunMap<K = unknown, V = unknown> {
     return this.#events;
   }
 
+  /** A reader has taken all events: there is room for as many again. */
+  catchUp(): void {
+    this.#unread = 0;
+  }
+
+  /** An entry's bytes; gone when the map was written, for a kernel's entry may be another's then. */
+  #memory(value: DataView): Memory {
+    if (this.spec.type === 'array' || this.spec.type === 'percpu_array') return { view: value, offset: 0 };
+    const writes = this.#writes;
+    const check = (): void => {
+      if (writes === this.#writes) return;
+      throw new StaleView(`this entry of map ${this.spec.name} is from before the map was written`);
+    };
+    return {
+      get view(): DataView {
+        check();
+        return value;
+      },
+      offset: 0,
+    };
+  }
+
   /** The side that programs see. */
   kernel(redirect: (verdict: 'redirect' | 'tail call', key: number) => unknown): unknown {
     const store = (flags: number) => (key: unknown, value: unknown) => {
       const bytes = new Uint8Array(this.spec.value.size);
       writePart(this.spec.value, { view: new DataView(bytes.buffer), offset: 0 }, value);
+      this.#writes++;
       return this.#store(this.#key(key), bytes, flags);
     };
     return {
       get: (key: unknown) => {
         const entry = this.#find(this.#key(key));
-        return entry === undefined ? undefined : viewOf(this.spec.value, { view: entry.value, offset: 0 });
+        return entry === undefined ? undefined : viewOf(this.spec.value, this.#memory(entry.value));
       },
       has: (key: unknown) => this.#find(this.#key(key)) !== undefined,
       set: store(0),
       insert: store(1),
       update: store(2),
-      delete: (key: unknown) => this.#delete(this.#key(key)),
+      delete: (key: unknown) => {
+        this.#writes++;
+        return this.#delete(this.#key(key));
+      },
       output: (event: unknown) => {
         const bytes = new Uint8Array(this.spec.value.size);
         writePart(this.spec.value, { view: new DataView(bytes.buffer), offset: 0 }, event);
+        // A record has a header of eight bytes and ends at a multiple of eight (kernel/bpf/ringbuf.c).
+        const taken = this.#unread + 8 + Math.ceil(bytes.length / 8) * 8;
+        if (taken > this.spec.maxEntries - 1) return false;
+        this.#unread = taken;
         this.#events.push(this.#decode(this.spec.value, new DataView(bytes.buffer)));
         return true;
       },

@@ -8,6 +8,9 @@ export interface Memory {
   readonly offset: number;
 }
 
+/** Thrown by a view whose packet or map has changed under it. */
+export class StaleView extends Error {}
+
 /** The live view of a map's value: its fields read and write the bytes. */
 export function viewOf(layout: Layout, memory: Memory): unknown {
   if (layout.kind === 'struct') return partOf(layout, memory);
@@ -34,7 +37,12 @@ function partOf(layout: Layout, memory: Memory): unknown {
 function accessors(parts: Record<string, { layout: Layout; offset: number }>, memory: Memory): unknown {
   const object = {};
   for (const [name, { layout, offset }] of Object.entries(parts)) {
-    const place = { view: memory.view, offset: memory.offset + offset };
+    const place: Memory = {
+      get view(): DataView {
+        return memory.view;
+      },
+      offset: memory.offset + offset,
+    };
     Object.defineProperty(object, name, {
       enumerable: true,
       get: () => partOf(layout, place),

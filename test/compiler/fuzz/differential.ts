@@ -145,6 +145,7 @@ function compare(
     }
   }
   const verdicts: string[] = [];
+  const events = new Map<MapSpec, string[]>(named.map(([, map]) => [map, []]));
   for (const [i, packet] of given.packets.entries()) {
     let result: Run<Record<string, unknown>>['packets'][number] | undefined;
     try {
@@ -158,6 +159,8 @@ function compare(
       };
     }
     const kernel = withoutMetadata(loaded.program.testRun({ data: packet, room: 8192 }), result.data.length);
+    // In Node, a reader keeps up with what each packet brings.
+    for (const [, map] of named) if (map.type === 'ringbuf') read(map, kernelMaps[map.name], events.get(map)!);
     const verdict = VERDICTS[kernel.returned] ?? `${kernel.returned}`;
     verdicts.push(verdict);
     if (verdict !== result.verdict) {
@@ -178,7 +181,7 @@ function compare(
   for (const [name, map] of named) {
     const live = kernelMaps[map.name];
     if (live === undefined) continue;
-    const [ours, theirs] = [contentsInNode(map, maps[name]!), contentsInKernel(map, live)];
+    const [ours, theirs] = [contentsInNode(map, maps[name]!), contentsInKernel(map, live, events.get(map)!)];
     if (ours !== theirs) {
       const details = `map ${name} in Node:   ${ours}\nmap ${name} in kernel: ${theirs}`;
       return { kind: 'differs', what: `map ${map.type}`, details };
@@ -191,20 +194,20 @@ function isMap(value: unknown): value is MapSpec {
   return typeof value === 'object' && value !== null && 'maxEntries' in value;
 }
 
+function read(map: MapSpec, live: BpfMap | RingBuffer | undefined, events: string[]): void {
+  (live as RingBuffer | undefined)?.drain((view, offset) => {
+    events.push(literal(codecOf(map.value).read(view, offset)));
+  });
+}
+
 /** A map's contents as text, in the order of the keys. */
 function contentsInNode(map: MapSpec, live: RunMap): string {
   if (map.type === 'ringbuf') return live.events.map((event) => literal(event)).join(', ');
   return sorted([...live.entries()].map(([k, v]) => `${key(map, k)}: ${value(map, v)}`));
 }
 
-function contentsInKernel(map: MapSpec, live: BpfMap | RingBuffer): string {
-  if (map.type === 'ringbuf') {
-    const events: string[] = [];
-    (live as RingBuffer).drain((view, offset) => {
-      events.push(literal(codecOf(map.value).read(view, offset)));
-    });
-    return events.join(', ');
-  }
+function contentsInKernel(map: MapSpec, live: BpfMap | RingBuffer, events: readonly string[]): string {
+  if (map.type === 'ringbuf') return events.join(', ');
   if (map.type === 'devmap' || map.type === 'prog_array') return '';
   const perCpu = map.type.startsWith('percpu');
   return sorted(
