@@ -6,6 +6,7 @@ import {
   CompileError,
   compile,
   hash,
+  type Packet,
   type ProgramOptions,
   program,
   struct,
@@ -13,6 +14,18 @@ import {
   u32,
   u64,
 } from '../../src/compiler/index.ts';
+import { array as layoutArray } from '../../src/layout/index.ts';
+
+type Deeper = (pkt: Packet, ...rest: Deeper[]) => number;
+
+/** Functions that call the next one several times each. */
+const growing: Readonly<Record<string, Deeper>> = {
+  a: (pkt, b, c, d) =>
+    b!(pkt, c!, d!) ^ b!(pkt, c!, d!) ^ b!(pkt, c!, d!) ^ b!(pkt, c!, d!) ^ b!(pkt, c!, d!),
+  b: (pkt, c, d) => c!(pkt, d!) ^ c!(pkt, d!) ^ c!(pkt, d!) ^ c!(pkt, d!) ^ c!(pkt, d!) ^ c!(pkt, d!),
+  c: (pkt, d) => d!(pkt) ^ d!(pkt) ^ d!(pkt) ^ d!(pkt) ^ d!(pkt) ^ d!(pkt) ^ d!(pkt) ^ d!(pkt),
+  d: (pkt) => pkt.be16(0) ^ pkt.be16(2) ^ pkt.be16(4) ^ pkt.be16(6) ^ pkt.be16(8) ^ pkt.be16(10) ^ pkt.u8(0),
+};
 
 const counts = hash('counts', u32, struct('Count', { hits: u64, small: u8 }), 16);
 
@@ -306,8 +319,66 @@ const WRONG: readonly {
     name: 'an index that may lie outside',
     text: `({ table }, pkt) => pkt.u8(0) > table[§pkt.u8(1)] ? 'pass' : 'drop'`,
     env: { table: [1, 2, 3] },
-    reason: /only be indexed by a constant/,
-    instead: /array map/,
+    reason: /index may be anything from 0 to 255, and the array has 3 elements/,
+    instead: /Bound it first: if \(i >= 0 && i < 3\)/,
+  },
+  {
+    name: 'an index that may lie outside an array of a map',
+    text: `({ rows }, pkt) => {
+      const row = rows.get(0);
+      if (!row) return 'aborted';
+      row.cells[§pkt.u8(0) & 15] += 1;
+      return 'pass';
+    }`,
+    env: { rows: array('rows', struct('Row', { cells: layoutArray(u32, 8) }), 1) },
+    reason: /index may be anything from 0 to 15, and the array has 8 elements/,
+    instead: /i & 7/,
+  },
+  {
+    name: 'an entry from before its map was written',
+    text: `({ counts }, pkt) => {
+      const count = counts.get(pkt.u8(0));
+      if (!count) return 'pass';
+      counts.delete(pkt.u8(1));
+      §count.hits += 1n;
+      return 'drop';
+    }`,
+    env: { counts },
+    reason: /from before the map was written/,
+    instead: /Get it again/,
+  },
+  {
+    name: 'an entry that an earlier iteration may have removed',
+    text: `({ counts, clear }, pkt) => {
+      const count = counts.get(pkt.u8(0));
+      if (!count) return 'pass';
+      for (let i = 0; i < 100; i++) {
+        §count.hits += 1n;
+        clear(counts, pkt.u8(i));
+      }
+      return 'drop';
+    }`,
+    env: { counts, clear: (map: { delete(key: number): void }, key: number) => map.delete(key) },
+    reason: /from before the map was written/,
+    instead: /Get it again/,
+  },
+  {
+    name: 'helper functions that grow without end',
+    text: `({ a, b, c, d }, pkt) => {
+      let n = 0;
+      n ^= a(pkt, b, c, d);
+      n ^= a(pkt, b, c, d);
+      n ^= a(pkt, b, c, d);
+      n ^= a(pkt, b, c, d);
+      n ^= a(pkt, b, c, d);
+      n ^= a(pkt, b, c, d);
+      n ^= a(pkt, b, c, d);
+      n ^= a(pkt, b, c, d);
+      return n > 3 ? 'pass' : 'drop';
+    }`,
+    env: growing,
+    reason: /has grown to more than 30000 operations/,
+    instead: /Call the helper from one place/,
   },
   {
     name: 'optional chaining',

@@ -1,5 +1,6 @@
 import type { Instruction, SourceLine } from '../../asm/instruction.ts';
 import { Alu, Call, Class, Jump, LDDW, Mode, Pseudo, Size, Source } from '../../asm/opcode.ts';
+import { tooLarge } from '../front/builder.ts';
 import {
   type AluName,
   type Condition,
@@ -40,6 +41,9 @@ const JUMP: Readonly<Record<Condition, number>> = {
 };
 
 const SIZE: Readonly<Record<number, number>> = { 1: Size.B, 2: Size.H, 4: Size.W, 8: Size.DW };
+
+/** Jumps hold 16 bits of distance. */
+const FARTHEST = 0x7fff;
 
 /** The verdict of a loop that the kernel would have ended. */
 const ABORTED = 0;
@@ -224,7 +228,11 @@ class Emitter {
       if (target === undefined) return instruction;
       const start = this.#starts.get(target);
       if (start === undefined) throw new Error('a jump leads nowhere');
-      return { ...instruction, offset: start - position };
+      const offset = start - position;
+      if (offset > FARTHEST || offset < -FARTHEST) {
+        throw tooLarge(0, `${this.#position} instructions, and a jump reaches ${FARTHEST}`);
+      }
+      return { ...instruction, offset };
     });
   }
 }

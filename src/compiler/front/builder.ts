@@ -1,3 +1,4 @@
+import { Fault } from '../error.ts';
 import { foldConstants, simplify } from '../middle/fold.ts';
 import { type Block, Graph, type Node, type Op, type Type } from '../middle/ir.ts';
 
@@ -9,6 +10,18 @@ export interface Attributes {
   readonly region?: Node['region'];
   readonly map?: string;
   readonly limit?: number;
+}
+
+/** A function of this size takes seconds to compile; one whose helpers call helpers many times would take for ever. */
+const MOST_OPERATIONS = 30_000;
+
+/** A program that has grown too large, told at the place where it happened. */
+export function tooLarge(at: number, what: string): Fault {
+  return new Fault(
+    at,
+    `the program has grown to ${what}: helper functions stand wherever they are called, and short loops are unrolled`,
+    'Call the helper from one place, in a loop that is not unrolled ({ unroll: 0 }), or make it a program of its own (tailCall).',
+  );
 }
 
 /** Appends nodes to a graph, folding what is constant on the way. */
@@ -48,6 +61,7 @@ export class Builder {
     const block = this.current;
     if (block === undefined) throw new Error('no open block');
     const node = this.graph.node(op, type, args, block, at);
+    if (this.graph.nodeCount > MOST_OPERATIONS) throw tooLarge(at, `more than ${MOST_OPERATIONS} operations`);
     if (attributes.size !== undefined) node.size = attributes.size;
     if (attributes.off !== undefined) node.off = attributes.off;
     if (attributes.signed !== undefined) node.signed = attributes.signed;

@@ -163,7 +163,8 @@ export function writtenMaps(
         return;
       }
       // A function among the parameters may do anything.
-      if (callee.type === 'Identifier' && called === undefined && !GLOBALS.has(callee.name)) maps.add(undefined);
+      if (callee.type === 'Identifier' && called === undefined && !GLOBALS.has(callee.name))
+        maps.add(undefined);
       if (callee.type !== 'MemberExpression' || callee.property.type !== 'Identifier') return;
       if (!WRITES.has(callee.property.name)) return;
       const of = valOf(callee.object as syntax.AnyNode, own);

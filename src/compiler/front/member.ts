@@ -7,6 +7,7 @@ import { asBig, asNumber } from './coerce.ts';
 import { type Context, MOVING } from './context.ts';
 import { arithmetic } from './operator.ts';
 import { readField, split, writeField } from './packet.ts';
+import { lookUp, lookUpByte } from './table.ts';
 import { type BytesVal, describeVal, isArray, isStruct, type Val, type ViewVal } from './value.ts';
 
 /** The headers that `pkt` offers. */
@@ -156,11 +157,7 @@ function readTuple(cx: Context, of: Val & { kind: 'tuple' }, node: syntax.Member
   }
   const index = asNumber(cx, cx.evaluate(node.property as syntax.Expression), node.property);
   if (index.op !== 'const') {
-    throw cx.fault(
-      node.property,
-      'an array of env can only be indexed by a constant',
-      'Use a short loop with a constant bound, .includes(x), or an array map.',
-    );
+    return lookUp(cx, of.items, index, cx.at(node.property));
   }
   const item = of.items[Number(index.value)];
   if (item === undefined) {
@@ -175,11 +172,12 @@ function readTuple(cx: Context, of: Val & { kind: 'tuple' }, node: syntax.Member
 
 function readByte(cx: Context, of: BytesVal, node: syntax.MemberExpression): Val {
   const index = asNumber(cx, cx.evaluate(node.property as syntax.Expression), node.property);
-  if (index.op !== 'const' || index.value < 0n || index.value >= BigInt(of.size)) {
+  if (index.op !== 'const') return lookUpByte(cx, of, index, cx.at(node.property));
+  if (index.value < 0n || index.value >= BigInt(of.size)) {
     throw cx.fault(
       node.property,
-      `bytes are indexed by a constant from 0 to ${of.size - 1}`,
-      'Write the number.',
+      `there is no byte ${index.value} among ${of.size}`,
+      `Write a number from 0 to ${of.size - 1}.`,
     );
   }
   const i = Number(index.value);

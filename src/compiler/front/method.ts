@@ -3,7 +3,7 @@ import type { Layout } from '../../layout/index.ts';
 import type { MapSpec } from '../../spec/index.ts';
 import type { Node } from '../middle/ir.ts';
 import { replaceChecksum } from './checksum.ts';
-import { asBig, asNumber, boolToNum, number, whole } from './coerce.ts';
+import { asBig, asNumber, boolToNum, number } from './coerce.ts';
 import { type Context, type Exit, verdictOf } from './context.ts';
 import { fibLookup } from './fib.ts';
 import { inline } from './inline.ts';
@@ -470,16 +470,17 @@ function globalMethod(cx: Context, node: syntax.CallExpression, of: string, name
     case 'Math.trunc': {
       need(cx, node, args, 1);
       const val = cx.evaluate(args[0]!);
-      if (val.kind === 'quotient') return { kind: 'num', node: whole(cx, val) };
+      if (val.kind === 'quotient') {
+        const op = name === 'floor' ? 'divfloor' : 'div';
+        return { kind: 'num', node: cx.b.emit(op, 'num', [val.a, val.b], val.at) };
+      }
       return { kind: 'num', node: asNumber(cx, val, args[0]!) };
     }
     case 'Math.ceil': {
       need(cx, node, args, 1);
       const val = cx.evaluate(args[0]!);
       if (val.kind !== 'quotient') return { kind: 'num', node: asNumber(cx, val, args[0]!) };
-      const less = cx.b.emit('sub', 'num', [val.b, cx.b.num(1)], at);
-      const sum = cx.b.emit('add', 'num', [val.a, less], at);
-      return { kind: 'num', node: cx.b.emit('div', 'num', [sum, val.b], at) };
+      return { kind: 'num', node: cx.b.emit('divceil', 'num', [val.a, val.b], val.at) };
     }
     case 'Math.min':
     case 'Math.max': {

@@ -157,7 +157,7 @@ function check(node: Node, ranges: Ranges): void {
     return;
   }
   if (node.type === 'num') {
-    if (node.op === 'div' || node.op === 'mod') divisor(node, at(a!), at(b!));
+    if (DIVISIONS.has(node.op)) divisor(node, ranges);
     if (!isExact(node)) {
       throw new Fault(
         node.at,
@@ -181,7 +181,7 @@ function check(node: Node, ranges: Ranges): void {
     if (node.op === 'div' || node.op === 'mod') {
       requireUnwrapped(a!, at(a!), node);
       requireUnwrapped(b!, at(b!), node);
-      divisor(node, at(a!), at(b!));
+      divisor(node, ranges);
     }
     if (node.op === 'sar') requireUnwrapped(a!, at(a!), node);
     if ((node.op === 'sar' || node.op === 'shl') && !fits(at(b!), { lo: 0n, hi: 63n })) {
@@ -208,21 +208,17 @@ function check(node: Node, ranges: Ranges): void {
   }
 }
 
-function divisor(node: Node, x: Range, y: Range): void {
-  if (y.lo <= 0n && y.hi >= 0n) {
-    throw new Fault(
-      node.at,
-      `the divisor may be ${y.lo === 0n ? 'zero' : show(y)}`,
-      'Check it first: if (n !== 0) …',
-    );
-  }
-  if (x.lo < 0n || y.lo < 0n) {
-    throw new Fault(
-      node.at,
-      `a negative number may be divided here (${show(x.lo < 0n ? x : y)})`,
-      'Divide numbers that are not negative, and put the sign in by hand.',
-    );
-  }
+const DIVISIONS: ReadonlySet<string> = new Set(['div', 'divfloor', 'divceil', 'mod']);
+
+function divisor(node: Node, ranges: Ranges): void {
+  const divisorOf = node.args[1]!;
+  if (ranges.isNonZero(divisorOf, node.block)) return;
+  const by = ranges.at(divisorOf, node.block);
+  throw new Fault(
+    node.at,
+    `the divisor may be ${by.lo === 0n ? 'zero' : show(by)}`,
+    'Check it first: if (n !== 0) …',
+  );
 }
 
 /** A bigint whose true value may lie outside 64 bits can be added and stored, but not looked at. */

@@ -24,6 +24,8 @@ export function foldConstants(op: Op, type: Type, size: number, args: readonly N
       return BigInt.asUintN(size, a);
     case 'tobig':
       return a;
+    case 'index':
+      return undefined;
     case 'tonum':
       return a >= -MAX_SAFE && a <= MAX_SAFE ? a : undefined;
     case 'swap':
@@ -49,11 +51,11 @@ function foldNumber(op: Op, a: bigint, b: bigint): bigint | undefined {
       result = a * b;
       break;
     case 'div':
-      if (b <= 0n || a < 0n) return undefined;
-      return a / b;
+    case 'divfloor':
+    case 'divceil':
+      return b === 0n ? undefined : divide(op, a, b);
     case 'mod':
-      if (b <= 0n || a < 0n) return undefined;
-      return a % b;
+      return b === 0n ? undefined : a % b;
     case 'and':
       return BigInt(Number(a) & Number(b));
     case 'or':
@@ -85,11 +87,11 @@ function foldBig(op: Op, a: bigint, b: bigint): bigint | undefined {
       result = a * b;
       break;
     case 'div':
-      if (b <= 0n || a < 0n) return undefined;
-      return a / b;
+    case 'divfloor':
+    case 'divceil':
+      return b === 0n ? undefined : divide(op, a, b);
     case 'mod':
-      if (b <= 0n || a < 0n) return undefined;
-      return a % b;
+      return b === 0n ? undefined : a % b;
     case 'and':
       result = a & b;
       break;
@@ -113,6 +115,16 @@ function foldBig(op: Op, a: bigint, b: bigint): bigint | undefined {
   return result >= -(1n << 63n) && result <= U64 ? result : undefined;
 }
 
+/** A quotient, made whole as the operation says. */
+export function divide(op: Op, a: bigint, b: bigint): bigint {
+  const towardsZero = a / b;
+  const rest = a % b;
+  if (rest === 0n || op === 'div') return towardsZero;
+  const below = rest < 0n !== b < 0n;
+  if (op === 'divfloor') return below ? towardsZero - 1n : towardsZero;
+  return below ? towardsZero : towardsZero + 1n;
+}
+
 /** `value` with its low `bits` bits in reversed byte order; higher bits must be zero. */
 export function swapBytes(value: bigint, bits: number): bigint {
   let result = 0n;
@@ -129,7 +141,7 @@ export function simplify(op: Op, type: Type, args: readonly Node[]): Node | unde
   const arithmetic = type === 'num' || type === 'big';
   if (!arithmetic) return undefined;
   if (b.value === 0n && (op === 'add' || op === 'sub')) return a;
-  if (b.value === 1n && (op === 'mul' || op === 'div')) return a;
+  if (b.value === 1n && (op === 'mul' || op === 'div' || op === 'divfloor' || op === 'divceil')) return a;
   if (type === 'big' && b.value === 0n && (op === 'or' || op === 'xor' || op === 'shl' || op === 'sar'))
     return a;
   return undefined;

@@ -12,7 +12,10 @@ export type Op =
   | 'add'
   | 'sub'
   | 'mul'
+  /** Rounds towards zero, as bigints and `Math.trunc` do; the next two down and up. */
   | 'div'
+  | 'divfloor'
+  | 'divceil'
   | 'mod'
   | 'and'
   | 'or'

@@ -1,3 +1,4 @@
+import { expandDivisions } from './divide.ts';
 import { removeIdleBranches } from './empty.ts';
 import { analyseFlow } from './flow.ts';
 import { MAX_SAFE, swapBytes } from './fold.ts';
@@ -16,6 +17,7 @@ export function tidy(graph: Graph): void {
 
 /** The passes that ranges make possible; the program's meaning stays, to the last packet. */
 export function optimise(graph: Graph, ranges: Ranges): void {
+  expandDivisions(graph, ranges);
   splitAddresses(graph, ranges);
   combine(graph, ranges);
   shortenChains(graph);

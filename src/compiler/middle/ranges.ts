@@ -1,5 +1,5 @@
 import { dominates } from './flow.ts';
-import { MAX_SAFE } from './fold.ts';
+import { divide, MAX_SAFE } from './fold.ts';
 import type { Block, Graph, Loop, Node } from './ir.ts';
 
 /** All values from `lo` to `hi`. */
@@ -89,6 +89,24 @@ export class Ranges {
       if (b === node.block) break;
     }
     return lo > hi ? { lo: hi, hi: lo } : { lo, hi };
+  }
+
+  /** Whether a node is not zero where a block begins: by its range, or by a condition on the way. */
+  isNonZero(node: Node, block: Block): boolean {
+    const { lo, hi } = this.at(node, block);
+    if (lo > 0n || hi < 0n) return true;
+    for (let b: Block | undefined = block; b !== undefined && b !== node.block; b = b.idom) {
+      const [pred] = b.preds;
+      if (b.preds.length !== 1 || pred?.term.kind !== 'branch') continue;
+      let { cond } = pred.term;
+      let truth = pred.term.then === b;
+      for (; cond.op === 'not'; truth = !truth) cond = cond.args[0]!;
+      const [x, y] = cond.args;
+      const zero = x === node ? y : y === node ? x : undefined;
+      if (zero?.op !== 'const' || zero.value !== 0n) continue;
+      if ((cond.op === 'ne' && truth) || (cond.op === 'eq' && !truth)) return true;
+    }
+    return false;
   }
 
   #iterate(widen: boolean): void {
@@ -500,12 +518,20 @@ export function transfer(node: Node, x: Range, y: Range): Range | undefined {
     case 'mul':
       return hull(x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi);
     case 'div':
-      if (x.lo < 0n || y.lo <= 0n) return TOP;
-      return { lo: x.lo / y.hi, hi: x.hi / y.lo };
-    case 'mod':
-      if (x.lo < 0n || y.lo <= 0n) return TOP;
-      if (x.hi < y.lo) return x;
-      return { lo: 0n, hi: min(x.hi, y.hi - 1n) };
+    case 'divfloor':
+    case 'divceil': {
+      // That it is never by zero is checked apart.
+      const { op } = node;
+      const by = [y.lo, y.hi, ...(y.lo <= 0n && y.hi >= 0n ? [-1n, 1n] : [])].filter((b) => b !== 0n);
+      const corners = [x.lo, x.hi].flatMap((a) => by.map((b) => divide(op, a, b)));
+      // Of a quotient near zero, the largest and the smallest lie at the corners all the same.
+      return hull(...corners);
+    }
+    case 'mod': {
+      if (x.lo >= 0n && y.lo > 0n && x.hi < y.lo) return x;
+      const most = max(max(y.hi, -y.lo) - 1n, 0n);
+      return { lo: x.lo < 0n ? max(x.lo, -most) : 0n, hi: x.hi > 0n ? min(x.hi, most) : 0n };
+    }
     case 'and':
     case 'or':
     case 'xor':

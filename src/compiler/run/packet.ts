@@ -87,7 +87,8 @@ export class RunPacket {
       },
       whole: { ...this.#reader(anywhere), store: this.#writer(anywhere) },
       bytes,
-      has: (offset: number, size: number): boolean => offset >= 0 && offset + size <= this.#linear - this.#start,
+      has: (offset: number, size: number): boolean =>
+        offset >= 0 && offset + size <= this.#linear - this.#start,
       checksum: (offset: number, size: number): number => CHECKSUM(reader, offset, size),
       adjustHead: (delta: number): boolean => this.#adjustHead(delta),
       adjustTail: (delta: number): boolean => this.#adjustTail(delta),

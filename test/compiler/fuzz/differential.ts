@@ -160,7 +160,8 @@ function compare(
     }
     const kernel = withoutMetadata(loaded.program.testRun({ data: packet, room: 8192 }), result.data.length);
     // In Node, a reader keeps up with what each packet brings.
-    for (const [, map] of named) if (map.type === 'ringbuf') read(map, kernelMaps[map.name], events.get(map)!);
+    for (const [, map] of named)
+      if (map.type === 'ringbuf') read(map, kernelMaps[map.name], events.get(map)!);
     const verdict = VERDICTS[kernel.returned] ?? `${kernel.returned}`;
     verdicts.push(verdict);
     if (verdict !== result.verdict) {
