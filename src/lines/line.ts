@@ -87,10 +87,13 @@ export class PppoeLine extends EventEmitter<LineEvents> {
   #given: PppoeAddresses | undefined;
   #fault: Error | undefined;
   #removed = false;
-  readonly #clampOut = (bytes: Uint8Array, offset: number, length: number): void => {
-    clampMss(bytes, offset, length, this.#mtu);
+  readonly #choose = (bytes: Uint8Array, offset: number, length: number): PppoeClientSession => {
+    clampMss(bytes, offset, length, this.#segment);
+    return this.session;
   };
+  /** Largest packet to the concentrator, and from it. */
   #mtu = 1492;
+  #segment = 1492;
 
   constructor(parts: LineParts) {
     super();
@@ -294,7 +297,7 @@ export class PppoeLine extends EventEmitter<LineEvents> {
 
   /** Sends an IP packet, its TCP SYNs clamped; false when the line does not carry it or there is no room. */
   send(packet: Uint8Array, offset = 0, length: number = packet.length - offset): boolean {
-    clampMss(packet, offset, length, this.#mtu);
+    clampMss(packet, offset, length, this.#segment);
     const sent = this.#wire.sendPacket(this.session, packet, offset, length, this.session.index);
     this.#wire.settle();
     return sent;
@@ -357,6 +360,7 @@ export class PppoeLine extends EventEmitter<LineEvents> {
     if (this.#given !== undefined && this.#given.local !== addresses.local) this.#down(undefined);
     this.#given = addresses;
     this.#mtu = addresses.mtu;
+    this.#segment = Math.min(addresses.mtu, this.#options.mru ?? addresses.mtu);
     this.#fault = undefined;
     this.#linkIpv6(addresses.ipv6?.local);
     try {
@@ -381,7 +385,7 @@ export class PppoeLine extends EventEmitter<LineEvents> {
     this.#device = made;
     const flow = this.session.index;
     for (const queue of made.queues) {
-      queue.watch(() => wire.pull(queue, this.session, this.#clampOut, flow));
+      queue.watch(() => wire.pull(queue, this.#choose, flow));
     }
   }
 

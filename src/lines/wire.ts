@@ -30,16 +30,18 @@ export interface WireUser {
 
 /** What puts headers in front of a packet: a session of either side. */
 export interface Encapsulation {
-  readonly headerLength: number;
+  /** Puts headers in front of a packet, in place, and tells how many bytes; 0 when it does not carry the packet. */
   encapsulate(bytes: Uint8Array, offset: number, length: number): number;
 }
 
-/** Looks at a packet on its way out, and may change it in place. */
-export type Inspect = (bytes: Uint8Array, offset: number, length: number) => void;
+/** Says whose a packet is that the kernel has put on a device, and may change it in place; undefined drops it. */
+export type Choose = (bytes: Uint8Array, offset: number, length: number) => Encapsulation | undefined;
 
 const ETHER_TYPES = [0x8863, 0x8864];
 /** Packets of one device in one go, before others have their turn. */
 const PULL_BATCH = 64;
+/** Room in front of a packet: Ethernet, two VLAN tags, PPPoE and PPP. */
+const HEADERS = 14 + 8 + 6 + 2;
 /** The longest time that Node's timers take, in ms. */
 const LONGEST_TIMER = 0x7fff_ffff;
 /** How long a device waits when there is no room to send, in ms. */
@@ -174,7 +176,7 @@ export class PppoeWire implements AsyncDisposable {
     if (socket.closed) return false;
     const address = socket.reserve();
     if (address < 0) return false;
-    const at = address + to.headerLength;
+    const at = address + HEADERS;
     if (at + length > address + socket.umem.txRoom) {
       socket.release(address);
       return false;
@@ -188,31 +190,29 @@ export class PppoeWire implements AsyncDisposable {
   }
 
   /**
-   * Sends what the kernel has put on a device through a session, each packet read to where it is sent from.
+   * Sends what the kernel has put on a device, each packet read to where it is sent from.
    *
    * @param flow Which of the interface's queues to send by.
    */
-  pull(queue: TunQueue, through: Encapsulation, inspect: Inspect, flow: number): void {
+  pull(queue: TunQueue, choose: Choose, flow: number): void {
     const number = flow % this.#sockets.length;
     const socket = this.#sockets[number]!;
     if (socket.closed) return;
     const { bytes, txRoom } = socket.umem;
     const memory = this.#memory[number]!;
-    const header = through.headerLength;
     for (let count = 0; count < PULL_BATCH; count++) {
       const address = socket.reserve();
       if (address < 0) {
         this.#congested(queue);
         break;
       }
-      const at = address + header;
-      const length = queue.read(memory + at, txRoom - header);
+      const at = address + HEADERS;
+      const length = queue.read(memory + at, txRoom - HEADERS);
       if (length === 0) {
         socket.release(address);
         break;
       }
-      inspect(bytes, at, length);
-      const front = through.encapsulate(bytes, at, length);
+      const front = choose(bytes, at, length)?.encapsulate(bytes, at, length) ?? 0;
       if (front === 0) {
         socket.release(address);
       } else if (!socket.enqueue(at - front, length + front)) {
