@@ -79,7 +79,9 @@ export class PppoeScan {
     if (tags?.hostUniq?.length !== this.#hostUniq.length) return false;
     if (!this.#hostUniq.every((byte, i) => tags.hostUniq?.[i] === byte)) return false;
     const mac = macText(source);
-    if (this.#found.has(mac) || this.#found.size >= MAX_FOUND) return true;
+    // One station may be several concentrators.
+    const key = `${mac} ${tags.acName ?? ''}`;
+    if (this.#found.has(key) || this.#found.size >= MAX_FOUND) return true;
     const concentrator: PppoeConcentratorInfo = {
       mac,
       name: tags.acName ?? '',
@@ -87,7 +89,7 @@ export class PppoeScan {
       roundTrip: now - this.#askedAt,
       maxPayload: tags.maxPayload,
     };
-    this.#found.set(mac, concentrator);
+    this.#found.set(key, concentrator);
     this.#options.found(concentrator);
     return true;
   }

@@ -1,21 +1,26 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import { type LineOptions, LinePool, type PppoeLine } from '../../src/lines/index.ts';
+import {
+  discoverConcentrators,
+  type LineOptions,
+  LinePool,
+  type PoolOptions,
+  type PppoeLine,
+} from '../../src/lines/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
+import { ODD_USER } from './guest-root.ts';
 import { RealConcentrator } from './real-concentrator.ts';
 
 const stock = takeStock();
 let real: RealConcentrator;
-let pool: LinePool;
 
 before(async () => {
-  real = await RealConcentrator.start({ vlans: [100] });
-  pool = await LinePool.open('cpe0', { netns: real.client.netns });
+  real = await RealConcentrator.start({ vlans: [100], secondName: 'other-ac' });
 });
 
 after(async () => {
-  await pool.close();
   await real[Symbol.asyncDispose]();
   requireNoLeaks(stock);
 });
@@ -28,15 +33,46 @@ async function whoami(line: PppoeLine, host = '203.0.113.1'): Promise<string> {
   return answer.split('\r\n\r\n')[1]?.trim() ?? answer;
 }
 
-/** Runs with a line that is removed afterwards. */
+const openPool = (options: PoolOptions = {}): Promise<LinePool> =>
+  LinePool.open('cpe0', { netns: real.client.netns, ...options });
+
+const USUAL: LineOptions = { user: 'user7', password: 'pass7', retry: false, acName: 'lab-ac' };
+
+/** Runs with a line in a pool of its own. */
 async function withLine(options: LineOptions, use: (line: PppoeLine) => Promise<void>): Promise<void> {
-  const line = pool.add({ user: 'user7', password: 'pass7', retry: false, ...options });
-  try {
-    await use(line);
-  } finally {
-    pool.remove(line);
-  }
+  await using pool = await openPool();
+  await use(pool.add({ ...USUAL, ...options }));
 }
+
+/** Comes up, is seen by its own address, and hangs up. */
+const works = (options: LineOptions): Promise<void> =>
+  withLine(options, async (line) => {
+    const { local } = await line.up();
+    assert.equal(await whoami(line), local);
+    await line.hangUp();
+    assert.equal(line.state, 'idle');
+  });
+
+describe('discovery', () => {
+  it('lists both concentrators with their services', async () => {
+    const found = await discoverConcentrators('cpe0', { netns: real.client.netns, timeout: 300 });
+    assert.deepEqual(found.map(({ name }) => name).sort(), ['lab-ac', 'other-ac']);
+    assert.ok(found[0]!.services.includes('mschapv2'));
+    assert.ok(found[0]!.roundTrip > 0);
+  });
+
+  it('finds the one behind a VLAN', async () => {
+    const found = await discoverConcentrators('cpe0', {
+      netns: real.client.netns,
+      timeout: 300,
+      vlans: [{ id: 100 }],
+    });
+    assert.deepEqual(
+      found.map(({ name }) => name),
+      ['lab-ac-vlan100'],
+    );
+  });
+});
 
 describe('one session', () => {
   it('comes up, is seen by its own address, and gets another one', async () => {
@@ -48,13 +84,70 @@ describe('one session', () => {
       assert.equal(first.mtu, 1492);
       assert.deepEqual(first.dns, ['198.51.100.2', '203.0.113.1']);
       assert.equal(await whoami(line), first.local);
+      assert.equal(await whoami(line, '203.0.113.2'), first.local);
       const { before, after } = await line.redial();
       assert.equal(before, first.local);
       assert.notEqual(after, undefined);
       assert.equal(await whoami(line), after);
-      await line.hangUp();
-      assert.equal(line.state, 'idle');
-      assert.deepEqual(line.addresses, []);
+    });
+  });
+
+  for (const serviceName of ['', 'pap', 'chap', 'mschapv2', 'eap', 'noauth', 'nodns', 'noip6']) {
+    it(`works with the service '${serviceName}'`, () => works({ serviceName }));
+  }
+
+  it('shows a name and a password with blanks and quotes', () => works({ ...ODD_USER, serviceName: 'chap' }));
+
+  for (const method of ['pap', 'chap-md5'] as const) {
+    it(`gets ${method} where that is all it offers`, () => works({ authentication: [method] }));
+  }
+
+  it('carries 1,500 bytes by RFC 4638', async () => {
+    await withLine({ mru: 1500 }, async (line) => {
+      const { mtu } = await line.up();
+      assert.equal(mtu, 1500);
+      const { name } = line.device!;
+      const ping = ['-c', '1', '-W', '2', '-M', 'do', '-s', '1472', '-I', name, '203.0.113.1'];
+      const child = real.client.spawn('ping', ping, { stdio: 'ignore' });
+      const [code] = await once(child, 'exit');
+      assert.equal(code, 0);
+    });
+  });
+
+  it('takes the concentrator that it is told to', async () => {
+    for (const acName of ['lab-ac', 'other-ac']) {
+      await withLine({ acName }, async (line) => {
+        const { local } = await line.up();
+        assert.equal(line.given?.acName, acName);
+        assert.match(local ?? '', acName === 'lab-ac' ? /^10\.64\./ : /^10\.96\./);
+        assert.equal(await whoami(line), local);
+      });
+    }
+  });
+
+  it('works on a VLAN', () => works({ vlans: [{ id: 100 }], acName: 'lab-ac-vlan100' }));
+
+  it('lets the concentrator ask again who it is', async () => {
+    await using pool = await openPool();
+    const line = pool.add({ ...USUAL, serviceName: 'rechap' });
+    line.dial();
+    let authenticated = 0;
+    for await (const event of pool.events({ signal: AbortSignal.timeout(10_000) })) {
+      if ('line' in event && event.event.type === 'authenticated' && ++authenticated === 2) break;
+    }
+    assert.equal(authenticated, 2);
+    assert.equal(await whoami(line), line.given?.local);
+  });
+
+  it('gets IPv6 by router advertisement', async () => {
+    await withLine({ serviceName: 'advertise' }, async (line) => {
+      await line.up();
+      while (line.ipv6.addresses.length === 0)
+        await once(line, 'ipv6', { signal: AbortSignal.timeout(15_000) });
+      assert.match(line.ipv6.addresses[0]!, /^2001:db8:1:/);
+      assert.equal(line.ipv6.defaultRoute, true);
+      assert.deepEqual(line.ipv6.dns, ['2001:db8:ff::53']);
+      assert.equal(await whoami(line, '2001:db8:ff::53'), line.ipv6.addresses[0]);
     });
   });
 });

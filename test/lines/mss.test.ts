@@ -2,13 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
 import { clampMss } from '../../src/lines/mss.ts';
-import {
-  buildPacket,
-  type PacketLayer,
-  PacketLayers,
-  TcpFlag,
-  type TcpOption,
-} from '../../src/packet/index.ts';
+import { buildPacket, type PacketLayer, TcpFlag, type TcpOption } from '../../src/packet/index.ts';
 
 const ends = {
   4: { source: '192.0.2.1', destination: '192.0.2.2' },
@@ -21,7 +15,7 @@ function segment(version: 4 | 6, flags: number, options: readonly TcpOption[]): 
 }
 
 const mss = (value: number): TcpOption => ({ kind: 'mss', value });
-const nop = { kind: 'nop' };
+const nop: TcpOption = { kind: 'nop' };
 
 for (const version of [4, 6] as const) {
   it(`lowers what an IPv${version} SYN announces, the checksum repaired, wherever the option stands`, () => {
