@@ -1,7 +1,8 @@
 import { type AgentOptions, type ClientRequestArgs, Agent as PlainAgent } from 'node:http';
 import { Agent as SecureAgent, type AgentOptions as SecureAgentOptions } from 'node:https';
 import type { Duplex } from 'node:stream';
-import { connectThrough } from './connect.ts';
+import { deadline } from './deadline.ts';
+import { dial } from './dial.ts';
 import type { Line } from './line.ts';
 import { connectTls } from './tls.ts';
 
@@ -33,9 +34,9 @@ export class LineHttpAgent extends PlainAgent {
   override createConnection(options: ClientRequestArgs, callback?: OnCreate): undefined {
     const { host, port } = options;
     answer(
-      connectThrough(this.#line, host ?? 'localhost', Number(port ?? 80), {
+      dial(this.#line, host ?? 'localhost', Number(port ?? 80), {
         // A request's own signal does not reach its agent.
-        signal: AbortSignal.timeout(this.#connectTimeout),
+        signal: deadline(this.#connectTimeout, 'the connection'),
         ...(this.#judge === undefined ? {} : { judge: this.#judge }),
       }),
       callback,
@@ -62,7 +63,7 @@ export class LineHttpsAgent extends SecureAgent {
         ...this.options,
         host: host ?? 'localhost',
         port: Number(port ?? 443),
-        signal: AbortSignal.timeout(this.#connectTimeout),
+        signal: deadline(this.#connectTimeout, 'the connection'),
       }),
       callback,
     );

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { Agent, fetch as fetchWith, type RequestInfo, type RequestInit, type Response } from 'undici';
-import { connectThrough } from './connect.ts';
+import { deadline } from './deadline.ts';
+import { dial } from './dial.ts';
 import type { Line } from './line.ts';
 import { connectTls } from './tls.ts';
 
@@ -22,7 +23,7 @@ export function dispatcherOf(line: Line, options: DispatcherOptions = {}): Agent
     ...(connections === undefined ? {} : { connections }),
     allowH2,
     connect: ({ hostname, port, protocol, servername }, callback) => {
-      const signal = AbortSignal.timeout(connectTimeout);
+      const signal = deadline(connectTimeout, 'the connection');
       const secure = protocol === 'https:';
       const target = port === '' ? (secure ? 443 : 80) : Number(port);
       const opening: Promise<Duplex> = secure
@@ -34,7 +35,7 @@ export function dispatcherOf(line: Line, options: DispatcherOptions = {}): Agent
             ...(ca === undefined ? {} : { ca }),
             ALPNProtocols: allowH2 ? ['h2', 'http/1.1'] : ['http/1.1'],
           })
-        : connectThrough(line, hostname, target, { signal });
+        : dial(line, hostname, target, { signal });
       opening.then(
         // undici takes any duplex stream, though its types ask for Node's own socket.
         (stream) => callback(null, stream as Parameters<typeof callback>[1] & object),

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { isIP } from 'node:net';
 import { type ConnectionOptions, type TLSSocket, connect as tlsOverStream } from 'node:tls';
-import { connectThrough } from './connect.ts';
+import { dial } from './dial.ts';
 import type { Line } from './line.ts';
 
 export interface ConnectTlsOptions
@@ -17,11 +17,11 @@ export interface ConnectTlsOptions
 /**
  * A TLS connection through a line, its certificate checked as Node does for its own.
  *
- * @throws As `connectThrough`, and Node's codes for certificates: `ERR_TLS_CERT_ALTNAME_INVALID`, …
+ * @throws As `dial`, and Node's codes for certificates: `ERR_TLS_CERT_ALTNAME_INVALID`, …
  */
 export async function connectTls(line: Line, options: ConnectTlsOptions): Promise<TLSSocket> {
   const { host, port, signal, ...tls } = options;
-  const socket = await connectThrough(line, host, port, { signal });
+  const socket = await dial(line, host, port, { signal });
   // RFC 6066 section 3: server names are names, not addresses.
   const servername = tls.servername ?? (isIP(host) === 0 ? host : '');
   const secure = tlsOverStream({ ...tls, socket, servername, host });
@@ -30,7 +30,7 @@ export async function connectTls(line: Line, options: ConnectTlsOptions): Promis
   } catch (error) {
     secure.destroy();
     socket.destroy();
-    throw error;
+    throw signal?.aborted === true ? signal.reason : error;
   }
   return secure;
 }

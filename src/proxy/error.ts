@@ -48,9 +48,7 @@ export class ProxyError extends BarewireError {
 export function asProxyError(error: unknown): ProxyError {
   if (error instanceof ProxyError) return error;
   const code = (error as { code?: unknown } | undefined)?.code;
-  // What a signal of AbortSignal.timeout gives has a name and no code.
-  const late = error instanceof Error && error.name === 'TimeoutError';
-  const known = late ? 'BW_PROXY_TIMEOUT' : typeof code === 'string' ? FAILURES[code] : undefined;
+  const known = typeof code === 'string' ? FAILURES[code] : undefined;
   const message = error instanceof Error ? error.message : String(error);
   return new ProxyError(known ?? 'BW_PROXY_UPSTREAM', message, { cause: error });
 }

@@ -1,4 +1,4 @@
-import { connectThrough } from '../http/index.ts';
+import { deadline, dial } from '../http/index.ts';
 import type { Exit } from './exit.ts';
 
 export interface HealthOptions {
@@ -40,7 +40,7 @@ export class HealthChecks {
     const { host, port, timeout } = this.#options;
     const began = performance.now();
     try {
-      const stream = await connectThrough(exit.line, host, port, { signal: AbortSignal.timeout(timeout) });
+      const stream = await dial(exit.line, host, port, { signal: deadline(timeout, 'the check') });
       stream.on('error', () => undefined);
       stream.destroy();
       this.#failures.delete(exit);

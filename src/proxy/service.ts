@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { formatIp, parseIp } from '../address/index.ts';
-import { connectThrough } from '../http/index.ts';
+import { deadline, dial } from '../http/index.ts';
 import type { AccessLog, AccessRecord } from './access-log.ts';
 import { type Destination, DestinationPolicy, type DestinationRules } from './destination.ts';
 import { asProxyError, type ProxyError } from './error.ts';
@@ -119,27 +119,23 @@ export class ProxyService {
     this.judge(destination);
     for (let attempt = 1; ; attempt++) {
       const exit = this.route(job);
-      const limit = AbortSignal.timeout(this.#timeouts.connect);
+      const limit = deadline(this.#timeouts.connect, 'the connection');
       try {
-        return await connectThrough(exit.line, destination.host, destination.port, {
+        return await dial(exit.line, destination.host, destination.port, {
           signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
           judge: (address) => this.judgeAddress(address),
         });
       } catch (error) {
-        const failure = this.failure(error, exit, limit);
+        const failure = this.failure(error, exit);
         if (attempt === ATTEMPTS || job.route?.free !== true || exit.usable) throw failure;
       }
     }
   }
 
   /** What a failed connection means, and notes what it says about the exit. */
-  failure(error: unknown, exit: Exit, limit?: AbortSignal): ProxyError {
+  failure(error: unknown, exit: Exit): ProxyError {
     if (EXIT_FAILURES.has(String((error as { code?: unknown } | undefined)?.code))) {
       exit.checked({ error: error instanceof Error ? error.message : String(error) });
-    }
-    if (limit?.aborted === true) {
-      const late = new Error(`the destination did not answer within ${this.#timeouts.connect / 1000} s`);
-      return asProxyError(Object.assign(late, { code: 'ETIMEDOUT' }));
     }
     return asProxyError(error);
   }

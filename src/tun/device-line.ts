@@ -126,7 +126,7 @@ async function connected(socket: Socket, signal: AbortSignal | undefined): Promi
   } catch (error) {
     socket.on('error', () => undefined);
     socket.destroy();
-    throw error;
+    throw signal?.aborted === true ? signal.reason : error;
   }
 }
 

@@ -11,7 +11,7 @@ const ATTEMPT_DELAY = 250;
  *
  * @throws With Node's codes, the first attempt's when all fail.
  */
-export async function connectThrough(
+export async function dial(
   line: Line,
   host: string,
   port: number,
