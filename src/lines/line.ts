@@ -13,8 +13,7 @@ import type {
   PppoeSessionState,
 } from '../pppoe/index.ts';
 import { Resolver } from '../resolver/index.ts';
-import { type BoundOptions, connectThrough, datagramThrough } from '../tun/index.ts';
-import { boundDnsTransport } from './dns-transport.ts';
+import { type BoundOptions, boundDnsTransport, connectThrough, datagramThrough } from '../tun/index.ts';
 import { LineDownError } from './error.ts';
 import { type Ipv6Given, Ipv6Setup } from './ipv6-setup.ts';
 import { LineDevice, type LineDeviceOptions } from './line-device.ts';

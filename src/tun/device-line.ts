@@ -3,9 +3,10 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Netlink } from '../netlink/index.ts';
-import { type DnsTransport, type ExchangeOptions, Resolver } from '../resolver/index.ts';
+import { Resolver } from '../resolver/index.ts';
 import type { Netns } from '../sys/index.ts';
 import { type BoundOptions, connectThrough, datagramThrough } from './bound-socket.ts';
+import { boundDnsTransport } from './dns-transport.ts';
 
 export interface DeviceLineOptions {
   /** As people see it. Default is the device's name. */
@@ -41,7 +42,7 @@ export class DeviceLine {
     this.#bound = { device, netns };
     this.#resolver = new Resolver({
       servers: () => dns,
-      transport: boundTransport(this.#bound),
+      transport: boundDnsTransport(() => this.#bound),
       now: () => performance.now(),
       random16: () => randomInt(0x1_0000),
       versions: () => (this.addresses.some((address) => address.includes(':')) ? [6, 4] : [4]),
@@ -128,55 +129,4 @@ async function connected(socket: Socket, signal: AbortSignal | undefined): Promi
     socket.destroy();
     throw signal?.aborted === true ? signal.reason : error;
   }
-}
-
-/** Name queries that leave by one device. */
-export function boundTransport(bound: BoundOptions): DnsTransport {
-  return {
-    async exchange(server, query, accept, { timeout }) {
-      const socket = await datagramThrough({ ...bound, version: server.includes(':') ? 6 : 4 });
-      try {
-        return await new Promise((resolve, reject) => {
-          const timer = setTimeout(() => reject(late(server, timeout)), timeout);
-          socket.on('error', reject);
-          socket.on('close', () => clearTimeout(timer));
-          socket.on('message', (message, from) => {
-            if (from.port === DNS_PORT && from.address === server && accept(message)) resolve(message);
-          });
-          socket.send(query, DNS_PORT, server, (error) => error !== null && reject(error));
-        });
-      } finally {
-        socket.close();
-      }
-    },
-    async exchangeStream(server, query, { timeout }: ExchangeOptions) {
-      const signal = AbortSignal.timeout(timeout);
-      const socket = await connected(connectThrough({ ...bound, host: server, port: DNS_PORT }), signal);
-      try {
-        socket.write(Uint8Array.of(query.length >> 8, query.length & 0xff));
-        socket.write(query);
-        return await readMessage(socket, signal);
-      } finally {
-        socket.destroy();
-      }
-    },
-  };
-}
-
-const DNS_PORT = 53;
-
-/** One message behind its two bytes of length (RFC 7766 section 8). */
-async function readMessage(socket: Socket, signal: AbortSignal): Promise<Uint8Array> {
-  let bytes: Buffer = Buffer.alloc(0);
-  signal.addEventListener('abort', () => socket.destroy(signal.reason as Error), { once: true });
-  for await (const chunk of socket) {
-    bytes = Buffer.concat([bytes, chunk as Buffer]);
-    const length = bytes.length < 2 ? Number.POSITIVE_INFINITY : bytes.readUInt16BE(0);
-    if (bytes.length >= 2 + length) return bytes.subarray(2, 2 + length);
-  }
-  throw new Error('the name server closed the connection before its answer was complete');
-}
-
-function late(server: string, timeout: number): Error {
-  return Object.assign(new Error(`${server} did not answer within ${timeout} ms`), { code: 'ETIMEDOUT' });
 }

@@ -7,5 +7,6 @@ export {
   datagramThrough,
 } from './bound-socket.ts';
 export { TunDevice, type TunOptions } from './device.ts';
-export { boundTransport, DeviceLine, type DeviceLineOptions, type DeviceUdp } from './device-line.ts';
+export { DeviceLine, type DeviceLineOptions, type DeviceUdp } from './device-line.ts';
+export { boundDnsTransport } from './dns-transport.ts';
 export { TunQueue, type TunVisit } from './queue.ts';

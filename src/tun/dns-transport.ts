@@ -2,7 +2,7 @@ import { on, once } from 'node:events';
 import { isIP } from 'node:net';
 import { BarewireError } from '../error.ts';
 import type { DnsTransport, ExchangeOptions } from '../resolver/index.ts';
-import { type BoundOptions, connectThrough, datagramThrough } from '../tun/index.ts';
+import { type BoundOptions, connectThrough, datagramThrough } from './bound-socket.ts';
 
 const DNS_PORT = 53;
 
