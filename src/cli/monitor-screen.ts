@@ -67,7 +67,7 @@ export const ASCII_BARS = '_.,-=+*#';
 
 /** The last values that fit, the highest of them at full height. */
 export function sparkline(values: readonly number[], width: number, bars: string = BARS): string {
-  const shown = values.slice(-Math.max(0, width));
+  const shown = width > 0 ? values.slice(-width) : [];
   const most = Math.max(1, ...shown);
   const levels = [...bars];
   return shown
@@ -173,14 +173,16 @@ const TITLES: Readonly<Record<MonitorView, string>> = {
 
 function tableLines(screen: MonitorScreen, columns: number, room: number, paint: Paint): string[] {
   const { report, view, sort, filter, scrolled } = screen;
-  if (report === undefined) return ['', 'The first reading comes after one interval'];
+  if (report === undefined) return ['', truncate('The first reading comes after one interval', columns)];
   const all = talkers(
     report.flows.filter((flow) => filter.matches(flow)),
     view,
     sort,
   );
-  if (all.length === 0)
-    return ['', filter.text === '' ? 'No IP packets yet' : 'Nothing that the filter lets through'];
+  if (all.length === 0) {
+    const nothing = filter.text === '' ? 'No IP packets yet' : 'Nothing that the filter lets through';
+    return ['', truncate(nothing, columns)];
+  }
   const from = Math.min(scrolled, Math.max(0, all.length - 1));
   const seconds = report.span / 1000;
   const mark = (own: MonitorSort, title: string): string => (own === sort ? `${title}*` : title);
@@ -219,14 +221,15 @@ function tableLines(screen: MonitorScreen, columns: number, room: number, paint:
   return layOut(wanted, all.slice(from, from + Math.max(0, room - 1)), columns, paint);
 }
 
+/** What matters most first: those that do not fit are left out. */
 const KEYS: readonly (readonly [string, string])[] = [
   ['q', 'quit'],
-  ['v', 'next view'],
-  ['s', 'next sort'],
-  ['space', 'freeze'],
-  ['/', 'filter'],
-  ['r', 'record'],
   ['?', 'help'],
+  ['v', 'view'],
+  ['s', 'sort'],
+  ['/', 'filter'],
+  ['space', 'freeze'],
+  ['r', 'record'],
 ];
 
 function footLine(

@@ -32,28 +32,37 @@ const LEAVE = '\x1b[?7h\x1b[?25h\x1b[?1049l';
 export function openFullScreen({ input, output, onKeys, onResize }: FullScreenOptions): FullScreen {
   const guard = startGuard();
   let closed = false;
+  let resized = false;
+  const resize = (): void => {
+    resized = true;
+    onResize();
+  };
   const close = (): void => {
     if (closed) return;
     closed = true;
     process.off('exit', close);
-    output.off('resize', onResize);
+    output.off('resize', resize);
     input.off('data', onKeys);
     input.setRawMode(false);
     input.pause();
-    output.write(LEAVE);
+    // Where the terminal was made narrower, the cursor may come back in the middle of a line.
+    output.write(resized ? `${LEAVE}\r\n` : LEAVE);
     guard?.kill('SIGKILL');
   };
   input.setEncoding('utf8');
   input.setRawMode(true);
   input.on('data', onKeys);
-  output.on('resize', onResize);
+  output.on('resize', resize);
   process.on('exit', close);
   output.write(ENTER);
   input.resume();
   return {
     draw(lines) {
-      const rows = lines.slice(0, output.rows || 24);
-      output.write(`\x1b[H${rows.map((line) => `${line}\x1b[K`).join('\r\n')}\x1b[J`);
+      const most = output.rows || 24;
+      const rows = lines.slice(0, most);
+      // Each is cleared before it is written: behind a full line, that would take its last character.
+      const text = rows.map((line) => `\x1b[K${line}`).join('\r\n');
+      output.write(`\x1b[H${text}${rows.length < most ? '\r\n\x1b[J' : ''}`);
     },
     close,
   };
