@@ -17,7 +17,7 @@ const HINTS: readonly (readonly [complaint: RegExp, hint: string])[] = [
     'The index may lie outside of the value: bound it right before the access (if (i >= n) return; or i &= n - 1).',
   ],
   [
-    /unbounded memory access|min value is negative|R\d+ unbounded|value is outside of the allowed memory range/,
+    /unbounded memory access|min value is negative|R\d+ unbounded|with unbounded min value|value is outside of the allowed memory range/,
     'The verifier sees no bound for the offset or length: mask it, or compare it with a constant, and use an unsigned type.',
   ],
   [
@@ -37,12 +37,12 @@ const HINTS: readonly (readonly [complaint: RegExp, hint: string])[] = [
     'The stack has 512 bytes, in all functions of a call together, and is read only where it was written: keep large things in a per-CPU array, and set structs to zero at first.',
   ],
   [
-    /!read_ok/,
-    'A register is used that was not set on every way to it; a helper call leaves only r0 and r6 to r9 as they were.',
-  ],
-  [
     /R0 !read_ok|At program exit the register R0|R0 invalid/,
     'Every way out has to return a value in the allowed range.',
+  ],
+  [
+    /!read_ok/,
+    'A register is used that was not set on every way to it; a helper call leaves only r0 and r6 to r9 as they were.',
   ],
   [/unreachable insn/, 'Part of the program is never run: the compiler or assembler left a jump out.'],
   [

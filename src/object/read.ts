@@ -157,6 +157,11 @@ function findVariables(
   btf: Btf | undefined,
 ): ObjectVariable[] {
   const variables: ObjectVariable[] = [];
+  /** The section of a variable, by its name. */
+  const homes = new Map<string, number>();
+  for (const { name, type, section } of elf.symbols) {
+    if (type === InputSymbolType.OBJECT && section !== 0 && !homes.has(name)) homes.set(name, section);
+  }
   for (const { section, map, data } of sections) {
     const symbols = new Map<string, InputSymbol>();
     for (const symbol of elf.symbols) {
@@ -178,6 +183,8 @@ function findVariables(
       const symbol = symbols.get(variable.name);
       const offset = symbol?.value ?? place.offset;
       if (offset + place.size > section.size) {
+        // BTF says .rodata also of constants that clang before 16 puts into sections to be merged (.rodata.cst16).
+        if (symbol === undefined && (homes.get(variable.name) ?? section.index) !== section.index) continue;
         throw new CodecError(
           'elf',
           section.offset,

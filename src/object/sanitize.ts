@@ -110,12 +110,23 @@ function placeVariables(spec: ObjectSpec, view: DataView, at: number, count: num
     const name = types?.name(type) ?? '';
     const extern = section === '.kconfig' ? spec.externs[name] : undefined;
     const offset = extern?.offset ?? described?.offsets.get(name) ?? view.getUint32(row + 4, true);
-    return { type, size, offset };
-  }).sort((a, b) => a.offset - b.offset);
+    return { type, size, offset, placed: described?.offsets.has(name) ?? true };
+  }).sort((a, b) => Number(b.placed) - Number(a.placed) || a.offset - b.offset);
+  // What the compiler put elsewhere follows behind, for the kernel wants an order.
+  let end = described?.size ?? 0;
+  for (const row of rows) {
+    if (row.placed || row.offset >= end) end = Math.max(end, row.offset + row.size);
+    else {
+      row.offset = Math.ceil(end / 8) * 8;
+      end = row.offset + row.size;
+    }
+  }
   const last = rows.at(-1);
   const needed = last === undefined ? 0 : last.offset + last.size;
-  const size =
-    described?.size ?? spec.maps[section]?.data?.size ?? Math.max(view.getUint32(at + 8, true), needed);
+  const size = Math.max(
+    described?.size ?? spec.maps[section]?.data?.size ?? view.getUint32(at + 8, true),
+    needed,
+  );
   view.setUint32(at + 8, size, true);
   for (const [i, { type, offset, size: bytes }] of rows.entries()) {
     const row = at + 12 + i * 12;

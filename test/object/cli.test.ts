@@ -106,6 +106,34 @@ describe('barewire load', () => {
   });
 });
 
+describe('barewire trace', () => {
+  for (const compiler of ['clang-14', 'clang-16', 'clang-19'] as const) {
+    it(`gives events of a program of ${compiler} by the names of their struct`, async () => {
+      const netns = ['--netns', here.namespace];
+      const [placed] = lines(output('load', 'eth0', compiled('events', compiler), ...netns, '--json')) as [
+        { maps: Record<string, string> },
+      ];
+      const tracing = start(['trace', '--map', placed.maps.events ?? '', '--type', 'event']);
+      const ping = there.spawn('ping', ['-i', '0.2', '-c', '50', '10.77.0.1'], { stdio: 'ignore' });
+      await tracing.until(({ stdout }) => stdout.includes('"type":2048'), 'an event of a ping');
+      tracing.child.kill('SIGINT');
+      const { stdout } = await tracing.ended;
+      ping.kill();
+      output('unload', 'eth0', ...netns);
+      const line = stdout.split('\n').find((text) => text.includes('"type":2048')) ?? '';
+      // JavaScript's own reader would round the number.
+      assert.match(line, /^\{"number":115292150460684\d{4},/);
+      const { number: _, to, ...event } = JSON.parse(line) as Record<string, unknown>;
+      assert.match((to as { mac: string }).mac, /^hex:[0-9a-f]{12}$/);
+      const { negative, last, low, high, reason, name, lengths } = event;
+      assert.deepEqual(
+        [negative, last, low, high, reason, name, lengths],
+        [-7, true, 5, 4097, 3, 'x', [0, 98]],
+      );
+    });
+  }
+});
+
 describe("barewire load and Debian's xdp-loader", () => {
   const netns = ['--netns', here.namespace];
   const loader = (...args: string[]): { code: number | null; said: string } => {

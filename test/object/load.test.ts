@@ -13,9 +13,10 @@ import {
 import { type Btf, decodeBtf } from '../../src/btf/index.ts';
 import type { BarewireError } from '../../src/error.ts';
 import { u32 } from '../../src/layout/index.ts';
-import { readElf } from '../../src/object/index.ts';
+import { readElf, runConfigOf } from '../../src/object/index.ts';
 import { array } from '../../src/spec/index.ts';
 import { kernelVersion, possibleCpus, requireNoLeaks, takeStock } from '../../src/sys/index.ts';
+import { kernelSince } from '../kernel-since.ts';
 import { COMPILERS, compiled, loadByOthers, objectOf } from './compile.ts';
 
 const before = takeStock();
@@ -212,6 +213,76 @@ for (const compiler of COMPILERS) {
       });
       assert.equal(flows.delete({ source: 7, port: 53, protocol: 17 }), true);
       assert.equal(flows.delete({ source: 7, port: 53, protocol: 17 }), false);
+    });
+
+    it('uses timers, locks, tags, wide enumerations, floating point, strings and iterators', async () => {
+      const names = ['set_timer', 'use_strings', 'use_maps', 'use_symbols', 'iterate'] as const;
+      const path = compiled('features', compiler);
+      if (compiler !== 'clang-14') {
+        // What clang-14 puts into .rodata.cst16, though its BTF says .rodata, libbpf does not sort out.
+        using theirs = loadByOthers(path, names);
+        using ours = loadFile(path);
+        for (const name of names) sameVerdicts(program(ours, name), theirs[name] as Program, name);
+      }
+      const object = loadObject(readFileSync(path));
+      assert.equal(object.variables.ratio?.value, 1.5);
+      assert.deepEqual(object.variables.halves?.value, [0.5, -0.25]);
+      assert.equal(object.variables.wide?.value, compiler === 'clang-14' ? 1 : 1n);
+      using loaded = object.load();
+      const frame = (length: number): { data: Uint8Array } => ({ data: new Uint8Array(length) });
+      program(loaded, 'set_timer').testRun(frame(64));
+      const elements = loaded.maps.elements;
+      assert.ok(elements);
+      while (value(loaded, 'fired_total') !== 1) await new Promise((resolve) => setTimeout(resolve, 1));
+      const element = elements.get(3) as { count: bigint; fired: number };
+      assert.deepEqual([element.count, element.fired], [2n, 3]);
+      assert.equal(program(loaded, 'use_strings').testRun(frame(65)).action, 'tx');
+      assert.deepEqual([value(loaded, 'copied'), value(loaded, 'compared')], ['beta', 1]);
+      program(loaded, 'use_strings').testRun(frame(64));
+      assert.equal(value(loaded, 'copied'), 'alpha');
+      program(loaded, 'use_maps').testRun({ ...frame(70), repeat: 2 });
+      assert.deepEqual([value(loaded, 'visits'), loaded.maps.stack?.pop()], [1, 70]);
+      const [first] = loaded.maps.anonymous ?? [];
+      assert.deepEqual(first?.[0], { a: 5, b: new Uint8Array(6) });
+      const values = first?.[1] as { x: number; y: number }[];
+      assert.ok(values.some(({ x, y }) => x === 70 && y === 0));
+      assert.equal(loaded.maps.uneven?.info().maxEntries, 8192);
+      assert.equal(loaded.maps.anonymous?.info().flags, 2);
+      program(loaded, 'iterate').testRun(frame(64));
+      assert.equal(value(loaded, 'sum'), kernelSince('6.4') ? 10 : 0);
+    });
+
+    it('says where its programs stand among others', () => {
+      const object = loadObject(objectOf('place', compiler));
+      const places = ['first', 'second', 'third', 'fourth'].map((name) => runConfigOf(object, name));
+      const [drop, pass, tx, redirect] = [1, 2, 3, 4].map((action) => 1 << action) as [
+        number,
+        number,
+        number,
+        number,
+      ];
+      assert.deepEqual(places, [
+        { priority: 10, chain: drop | pass },
+        { priority: 0x7fff, chain: redirect },
+        { priority: 50, chain: pass | tx },
+        { priority: 50, chain: pass },
+      ]);
+    });
+
+    it('for every instruction set gives the same verdicts', () => {
+      const sets = compiler === 'clang-19' ? ['v1', 'v2', 'v3', 'v4'] : ['v1', 'v2', 'v3'];
+      for (const set of sets) {
+        for (const [source, names] of [
+          ['globals', ['read_globals']],
+          ['calls', ['call_all', 'call_back']],
+        ] as const) {
+          const path = compiled(source, compiler, `-mcpu=${set}`, '-O1');
+          using theirs = loadByOthers(path, names);
+          using ours = loadFile(path);
+          for (const name of names)
+            sameVerdicts(program(ours, name), theirs[name] as Program, `${name} ${set}`);
+        }
+      }
     });
 
     it('uses maps that exist already, and no others', () => {

@@ -42,7 +42,12 @@ const FLOORS: readonly Readonly<
     packet: { pure: true },
   },
   { layout: { pure: true }, address: { pure: true } },
-  { shape: { beside: ['duration', 'error', 'nearest'], pure: true }, duration: { beside: ['error'], pure: true }, error: { pure: true }, nearest: { pure: true } },
+  {
+    shape: { beside: ['duration', 'error', 'nearest'], pure: true },
+    duration: { beside: ['error'], pure: true },
+    error: { pure: true },
+    nearest: { pure: true },
+  },
 ];
 
 const rooms = new Map(
