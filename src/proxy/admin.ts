@@ -74,7 +74,7 @@ export class Admin implements AsyncDisposable {
     if (page !== undefined && request.method === 'GET') {
       // The page itself is no secret; what it shows is, and it asks for that with the token.
       response.writeHead(200, { 'Content-Type': page.type, ...PAGE_HEADERS });
-      response.end(readFileSync(new URL(page.file, import.meta.url)));
+      response.end(readFileSync(new URL(page.file, ROOT)));
       return;
     }
     if (!authorized(request, this.#options.token)) {
@@ -175,10 +175,12 @@ function refuse(response: ServerResponse, error: unknown): void {
   response.end(`${JSON.stringify({ code, message, hint })}\n`);
 }
 
+/** Pages come from the package's own files, scripts from where they are compiled to. */
+const ROOT = new URL('../../../', import.meta.url);
 const PAGE = new Map([
-  ['/', { file: './page/index.html', type: 'text/html; charset=utf-8' }],
-  ['/page.js', { file: './page/page.js', type: 'text/javascript; charset=utf-8' }],
-  ['/page.css', { file: './page/page.css', type: 'text/css; charset=utf-8' }],
+  ['/', { file: 'web/proxy/index.html', type: 'text/html; charset=utf-8' }],
+  ['/page.css', { file: 'web/proxy/page.css', type: 'text/css; charset=utf-8' }],
+  ['/page.js', { file: 'dist/web/proxy/page.js', type: 'text/javascript; charset=utf-8' }],
 ]);
 
 const PAGE_HEADERS = {
