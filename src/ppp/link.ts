@@ -110,6 +110,8 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
   #establishUntil = Number.POSITIVE_INFINITY;
   #failure: PppError | undefined;
   #startsNetwork = false;
+  /** LCP went down while the peer had not yet said what it thought of our password. */
+  #unbelieved = false;
 
   constructor(carrier: PppCarrier, random: RandomSource, options: PppLinkOptions, observer: PppLinkObserver) {
     this.#carrier = carrier;
@@ -384,6 +386,7 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
 
   /** The peer begins anew, or the link ends: what stood upon LCP falls. */
   #lcpDown(now: number): void {
+    this.#unbelieved = this.#answering !== undefined && !this.#answered;
     this.#answering = undefined;
     this.#asking = undefined;
     this.#startsNetwork = false;
@@ -512,7 +515,7 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
     const details = { peerMessage: lcp.peerReason };
     const { complaint } = this;
     if (complaint !== undefined) return complaint;
-    if (this.#answering !== undefined && !this.#answered) {
+    if (this.#unbelieved) {
       return new PppError(
         'authentication',
         `the peer ended the link instead of taking our password${said}`,
