@@ -270,8 +270,6 @@ export class Host implements AsyncDisposable {
     clearTimeout(this.#timer);
     this.#timerAt = deadline;
     this.#timer = setTimeout(() => this.#onTimer(), Math.min(LONGEST_TIMER, Math.max(1, deadline - now)));
-    // Links keep the process alive, time alone does not.
-    this.#timer.unref();
   }
 
   #onTimer(): void {

@@ -1,4 +1,5 @@
 /** A TCP/IP stack that runs: real time, real links, Node's streams. @module barewire/nethost */
+export { FrameLink } from './frame-link.ts';
 export {
   type AttachOptions,
   Host,

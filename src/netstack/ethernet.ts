@@ -65,10 +65,13 @@ export class EthernetLink {
       this.#environment.onUnreachable(via, destination);
       return true;
     }
-    const neighbour = this.neighbours.use(next, this.now);
-    if (neighbour.mac !== undefined) return this.#sendTo(neighbour.mac, bytes, offset, length, destination);
-    this.neighbours.queue(neighbour, bytes, offset, length);
-    return true;
+    const { neighbours } = this;
+    const neighbour = neighbours.get(next);
+    let sent = true;
+    if (neighbour.mac === undefined) neighbours.queue(neighbour, bytes, offset, length);
+    else sent = this.#sendTo(neighbour.mac, bytes, offset, length, destination);
+    neighbours.check(neighbour, this.now);
+    return sent;
   }
 
   /**

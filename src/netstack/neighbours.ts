@@ -60,13 +60,19 @@ export class NeighbourTable {
     return this.#all.size;
   }
 
-  /** The neighbour, for sending: asked for when it is not known, and asked again after a while. */
-  use(ip: Ip, now: number): Neighbour {
+  get(ip: Ip): Neighbour {
     const neighbour = this.#last?.ip.equals(ip) ? this.#last : (this.#all.get(ip.key) ?? this.#add(ip));
     this.#last = neighbour;
+    return neighbour;
+  }
+
+  /**
+   * Asks for the neighbour when it is not known, and again after a while. Only after the packet for it is out of the
+   * way: the question is written to where that lay.
+   */
+  check(neighbour: Neighbour, now: number): void {
     const known = neighbour.mac !== undefined && now - neighbour.confirmedAt < REACHABLE;
     if (!known && neighbour.tries === 0) this.#ask(neighbour, now);
-    return neighbour;
   }
 
   /** The packet goes once the neighbour is known; the oldest one gives way. */

@@ -126,6 +126,7 @@ export class NetStack {
       output,
       random: this.#random,
       route: (remote, via, local) => this.#route(remote, via, local, 'send'),
+      wake: () => options.onWork?.(),
     });
     this.tcp = new TcpLayer({
       scratch: this.#scratch,
@@ -260,6 +261,7 @@ export class NetStack {
     const wanted = options.localAddress === undefined ? undefined : Ip.parse(options.localAddress);
     const { via, local } = this.#route(remote, options.interface, wanted, 'send');
     this.#icmp.echo(via, local, remote, id, sequence, bytes, onReply);
+    this.#options.onWork?.();
     return () => this.#icmp.stopEcho(id, sequence);
   }
 

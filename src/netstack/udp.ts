@@ -32,6 +32,8 @@ export interface UdpBinding {
 export interface UdpEnvironment {
   readonly output: IpOutput;
   readonly random: KeyedHash;
+  /** Something was sent: the link may want to be flushed. */
+  wake(): void;
   /** The interface and the own address for a destination. @throws NetError ENETUNREACH. */
   route(
     remote: Ip,
@@ -121,6 +123,7 @@ export class UdpLayer {
     // A sum of 0 means that there is none (RFC 768).
     putHalf(out, at + 6, sum === 0 ? 0xffff : sum);
     output.send(via, local, remote, UDP, length);
+    this.#environment.wake();
   }
 
   /** A datagram came. False when nobody listens there. */

@@ -187,6 +187,7 @@ export class Tcb implements TimerOwner {
 
   // Loss recovery.
   readonly rtt: RttEstimator = new RttEstimator();
+  /** From the moment on at which the connection stands. */
   congestion!: CongestionControl;
   phase: Phase = Phase.open;
   /** Recovery ends when this has been acknowledged. */
@@ -307,7 +308,7 @@ export class Tcb implements TimerOwner {
     return Math.min(
       sendBuffer,
       this.layer.fairShare,
-      Math.max(FIRST_SEND_BUFFER, 2 * this.congestion.window),
+      Math.max(FIRST_SEND_BUFFER, 2 * (this.state < State.established ? 0 : this.congestion.window)),
     );
   }
 
