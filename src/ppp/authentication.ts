@@ -28,6 +28,8 @@ export interface AuthenticationParty {
   readonly method: AuthenticationMethod;
   /** Its PPP protocol number. */
   readonly protocol: number;
+  /** Whether the password, or what it makes of a challenge, was sent to the other side. */
+  readonly responded: boolean;
   /** When `advance` wants to be called; Infinity for never. */
   readonly timeoutAt: number;
   start(now: number): void;

@@ -51,6 +51,10 @@ export class ChapPeer implements AuthenticationParty {
     this.#credentials = credentials;
   }
 
+  get responded(): boolean {
+    return this.#identifier >= 0;
+  }
+
   get timeoutAt(): number {
     return Math.min(this.#repetition.at, this.#waitsUntil);
   }
@@ -161,6 +165,7 @@ const CHALLENGE_LENGTH = 16;
 /** CHAP from the side that asks: at the beginning and, where wished, again and again. */
 export class ChapAuthenticator implements AuthenticationParty {
   readonly side = 'authenticator';
+  readonly responded = false;
   readonly method: ChapMethod;
   readonly protocol: number = PppProtocol.chap;
   readonly #owner: AuthenticationOwner;

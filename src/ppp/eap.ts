@@ -36,12 +36,12 @@ export class EapPeer implements AuthenticationParty {
   readonly side = 'peer';
   readonly method: AuthenticationMethod = 'eap-md5';
   readonly protocol: number = PppProtocol.eap;
+  responded = false;
   timeoutAt: number = Number.POSITIVE_INFINITY;
   readonly #owner: AuthenticationOwner;
   readonly #credentials: Credentials;
   #notice = '';
   #missing = '';
-  #answeredMd5 = false;
 
   constructor(owner: AuthenticationOwner, credentials: Credentials) {
     this.#owner = owner;
@@ -68,7 +68,7 @@ export class EapPeer implements AuthenticationParty {
         break;
       case 'success':
         // A success before any method would be anyone's.
-        if (!this.#answeredMd5) break;
+        if (!this.responded) break;
         this.timeoutAt = Number.POSITIVE_INFINITY;
         this.#owner.authenticated(this, this.#credentials.user, this.#notice, now);
         break;
@@ -99,7 +99,7 @@ export class EapPeer implements AuthenticationParty {
           break;
         }
         const value = chapMd5(identifier, password, data.subarray(1, 1 + length));
-        this.#answeredMd5 = true;
+        this.responded = true;
         this.#missing = '';
         // Servers look the user up by the name behind the value, not by the identity.
         this.#respond(identifier, type, joined(Uint8Array.of(value.length), value, utf8(user)));
@@ -133,6 +133,7 @@ const CHALLENGE_LENGTH = 16;
 /** EAP with MD5 from the side that asks: identity first, then the challenge. */
 export class EapAuthenticator implements AuthenticationParty {
   readonly side = 'authenticator';
+  readonly responded = false;
   readonly method: AuthenticationMethod = 'eap-md5';
   readonly protocol: number = PppProtocol.eap;
   readonly #owner: AuthenticationOwner;

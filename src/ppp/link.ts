@@ -151,6 +151,11 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
     return this.lcp.answering ?? this.lcp.demanding;
   }
 
+  /** Whether our password, or what it makes of a challenge, is with the peer and the peer has not said what it thinks. */
+  get awaitsVerdict(): boolean {
+    return this.#answering?.responded === true && !this.#answered;
+  }
+
   /** What LCP could not agree on so far, for a carrier that ends while it tries; undefined if nothing is known. */
   get complaint(): PppError | undefined {
     const { lcp } = this;
@@ -386,7 +391,7 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
 
   /** The peer begins anew, or the link ends: what stood upon LCP falls. */
   #lcpDown(now: number): void {
-    this.#unbelieved = this.#answering !== undefined && !this.#answered;
+    this.#unbelieved = this.awaitsVerdict;
     this.#answering = undefined;
     this.#asking = undefined;
     this.#startsNetwork = false;

@@ -29,6 +29,10 @@ export class PapPeer implements AuthenticationParty {
     this.#credentials = credentials;
   }
 
+  get responded(): boolean {
+    return this.#identifier > 0;
+  }
+
   get timeoutAt(): number {
     return this.#repetition.at;
   }
@@ -76,6 +80,7 @@ export class PapPeer implements AuthenticationParty {
 /** PAP from the side that asks: it waits, and answers every request as it did the first. */
 export class PapAuthenticator implements AuthenticationParty {
   readonly side = 'authenticator';
+  readonly responded = false;
   readonly method: AuthenticationMethod = 'pap';
   readonly protocol: number = PppProtocol.pap;
   timeoutAt: number = Number.POSITIVE_INFINITY;

@@ -608,8 +608,7 @@ export class PppoeClientSession {
     const name = tags.acName ?? this.#concentrator?.name ?? '';
     const said = tags.error === undefined || tags.error.message === '' ? '' : `: ${tags.error.message}`;
     const details = { peerMessage: tags.error?.message ?? '' };
-    const asked = link?.phase === 'authenticate' && link.method !== undefined;
-    const error = asked
+    const error = link?.awaitsVerdict
       ? // Some concentrators have no other answer to a wrong password.
         new PppError('authentication', `'${name}' ended the session instead of taking our password${said}`, {
           ...details,
