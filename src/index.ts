@@ -45,6 +45,7 @@ export type { Seen } from './apps/monitor-hooks.ts';
 export { Recorder, type RecorderOptions } from './apps/monitor-recorder.ts';
 export { type MonitorSummary, type SummaryOptions, summarize } from './apps/monitor-summary.ts';
 export { type Talker, talkers } from './apps/monitor-talkers.ts';
+export { MonitorWeb, type MonitorWebOptions } from './apps/monitor-web.ts';
 export type { MonitorDirection, MonitorHook, MonitorSort, MonitorView } from './apps/monitor-words.ts';
 export type { Owner, ProgramDetails } from './apps/ownership.ts';
 export { Redirector, type RedirectorOptions, type RedirectorPlace } from './apps/redirect.ts';

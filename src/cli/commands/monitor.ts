@@ -1,3 +1,4 @@
+import { tryParseIp } from '../../address/index.ts';
 import type { Monitor, MonitorReport } from '../../apps/monitor.ts';
 import { type MonitorFilter, parseMonitorFilter } from '../../apps/monitor-filter.ts';
 import type { Seen } from '../../apps/monitor-hooks.ts';
@@ -10,6 +11,7 @@ import {
   type MonitorSort,
   type MonitorView,
 } from '../../apps/monitor-words.ts';
+import { ArgumentError } from '../../error.ts';
 import type { Context } from '../context.ts';
 import { duration, file, integer, interfaceName, oneOf, text } from '../kinds.ts';
 import type { MonitorScreen } from '../monitor-screen.ts';
@@ -67,6 +69,14 @@ export const monitor: Command = command({
       default: '1',
       summary: 'Look one packet in so many up among the conversations; sums stay exact',
     },
+    web: { kind: 'flag', summary: 'Show it in a browser: prints the address of a page, with a token' },
+    listen: {
+      kind: {
+        ...text('ADDRESS'),
+        accepts: 'an IP address, with a port behind a colon if wished, as in 127.0.0.1:8080',
+      },
+      summary: 'Where the page is for --web (default: 127.0.0.1 and a free port)',
+    },
     mode,
     netns: { ...netns, summary: 'The network namespace of the interface' },
     json,
@@ -77,6 +87,7 @@ export const monitor: Command = command({
       does: 'DNS alone, by address, one object a line',
       line: 'barewire monitor eth0 -f 53 --view remote --json',
     },
+    { does: 'In a browser on this machine', line: 'barewire monitor eth0 --web' },
     { does: 'For ten seconds, into a file', line: 'barewire monitor eth0 -d 10s -w dns.pcapng' },
   ],
   async run({ args, options }, context) {
@@ -84,6 +95,8 @@ export const monitor: Command = command({
     const { Monitor } = await import('../../apps/monitor.ts');
     const { netns, mode, hook, direction: directions, flows, sample } = options;
     const filter = parseMonitorFilter(options.filter ?? '');
+    if (options.listen !== undefined && !options.web) throw new ArgumentError('--listen is for --web');
+    const listen = listenAt(options.listen);
     const place = { interface: args.interface, netns };
     using monitor = Monitor.open({ ...place, mode, hook, directions, flows, sample });
     const recorder = options.record === undefined ? undefined : await record(place, options.record, filter);
@@ -91,7 +104,11 @@ export const monitor: Command = command({
       const { interval, count, duration } = options;
       const limits = { interval, count, duration };
       const settings: Settings = { view: options.view, sort: options.sort, filter, top: options.top };
-      if (!options.json && output.terminal && process.stdin.isTTY === true) {
+      if (options.web) {
+        if (options.json) throw new ArgumentError('--web and --json exclude each other');
+        const reports = monitor.reports({ ...limits, signal });
+        await showInBrowser(reports, monitor, listen, context);
+      } else if (!options.json && output.terminal && process.stdin.isTTY === true) {
         const start = (file: string, current: MonitorFilter): Promise<Recorder> =>
           record(place, file, current);
         const seen = seenBy(monitor);
@@ -148,6 +165,35 @@ function hookName(seen: Seen): string {
   if (seen.hook === 'tcx') return 'tcx';
   const refused = seen.refusals.map(({ mode, reason }) => `; ${mode} mode was refused: ${reason}`).join('');
   return `XDP in ${seen.mode} mode${refused}`;
+}
+
+/** Reads `127.0.0.1:8080`, `[::1]:8080`, or an address alone. @throws ArgumentError */
+function listenAt(given: string | undefined): { readonly host?: string; readonly port?: number } {
+  if (given === undefined) return {};
+  if (tryParseIp(given) !== undefined) return { host: given };
+  const [, host = '', port = '0'] = /^\[?([^\]]+?)\]?(?::(\d{1,5}))?$/.exec(given) ?? [];
+  if (tryParseIp(host) === undefined || Number(port) > 65_535) {
+    throw new ArgumentError(`--listen: '${given}' is not an IP address to listen on`, {
+      hint: 'Write 127.0.0.1, 127.0.0.1:8080 or [::1]:8080.',
+    });
+  }
+  return { host, port: Number(port) };
+}
+
+async function showInBrowser(
+  reports: AsyncIterable<MonitorReport>,
+  monitor: Monitor,
+  listen: { readonly host?: string; readonly port?: number },
+  { output }: Context,
+): Promise<void> {
+  const { MonitorWeb } = await import('../../apps/monitor-web.ts');
+  const { interface: place, notes } = monitor;
+  await using web = await MonitorWeb.open({ ...listen, interface: place.name, seen: seenBy(monitor), notes });
+  if (!/^http:\/\/(127\.|\[::1\])/.test(web.url)) {
+    output.note('The page is not encrypted: whoever reads the network on the way reads the token');
+  }
+  output.write(`${web.url}\n`);
+  for await (const report of reports) web.publish(report);
 }
 
 async function printJson(
