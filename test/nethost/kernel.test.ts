@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import { after, describe, it } from 'node:test';
 import type { HostSocket } from '../../src/nethost/index.ts';
+import type { Weather } from '../../src/netstack/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
 import { KernelBed, later } from './kernel-bed.ts';
 
@@ -82,4 +83,48 @@ describe('Linux on the other side of a TUN device', () => {
     const [theirs] = (await once(bed.connect(bed.ours4, 9), 'error')) as [NodeJS.ErrnoException];
     assert.equal(theirs.code, 'ECONNREFUSED');
   });
+});
+
+/** What a bad line does, and how much is sent over it in each direction. */
+const LINES: readonly (readonly [name: string, weather: Weather, total: number])[] = [
+  ['20 ms away', { delay: 10 }, 8e6],
+  ['0.1 % loss', { delay: 5, loss: 0.001 }, 4e6],
+  ['1 % loss', { delay: 5, loss: 0.01 }, 2e6],
+  ['10 % loss', { delay: 5, loss: 0.1 }, 3e5],
+  ['reordering', { delay: 5, reorder: 0.1, jitter: 2 }, 2e6],
+  ['duplicates', { delay: 5, duplicate: 0.2 }, 2e6],
+  ['corruption', { delay: 5, corrupt: 0.01 }, 1e6],
+  ['a slow line with a short queue', { delay: 5, rate: 4e6, queue: 40_000 }, 2e6],
+  [
+    'all of it at once',
+    { delay: 5, jitter: 3, loss: 0.03, reorder: 0.05, duplicate: 0.05, corrupt: 0.01 },
+    4e5,
+  ],
+];
+
+describe('Linux behind a bad line: every byte arrives, in both directions at once', { concurrency: 3 }, () => {
+  for (const [index, [name, weather, total]] of LINES.entries()) {
+    for (const who of ['we connect', 'the kernel connects'] as const) {
+      it(`${name}; ${who}`, { timeout: 60_000 }, async () => {
+        await using bed = new KernelBed({ weather, seed: index + 1 });
+        const far = later<[string, string]>();
+        const serve = (socket: Duplex): void => {
+          void Promise.all([send(socket, total), hashOf(socket)]).then(far.resolve, far.reject);
+        };
+        const ipv6 = index % 2 === 1;
+        let socket: Duplex;
+        if (who === 'we connect') {
+          const port = bed.serve(serve);
+          const host = ipv6 ? bed.kernel6 : bed.kernel4;
+          socket = bed.host.connect({ host, port, allowHalfOpen: true });
+        } else {
+          const server = bed.host.listen({ allowHalfOpen: true }, serve);
+          socket = bed.connect(ipv6 ? bed.ours6 : bed.ours4, server.port);
+        }
+        await once(socket, 'connect');
+        const [sent, received] = await Promise.all([send(socket, total), hashOf(socket)]);
+        assert.deepEqual(await far.promise, [received, sent]);
+      });
+    }
+  }
 });
