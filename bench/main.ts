@@ -8,6 +8,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   compiler: () => import('./compiler.ts'),
   counter: () => import('./counter.ts'),
   maps: () => import('./maps.ts'),
+  netstack: () => import('./netstack.ts'),
   objects: () => import('./objects.ts'),
   packet: () => import('./packet.ts'),
   xsk: () => import('./xsk.ts'),
