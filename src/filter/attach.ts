@@ -4,13 +4,15 @@ import { openPinned } from '../bpf/pin.ts';
 import { Program } from '../bpf/program.ts';
 import { BarewireError } from '../error.ts';
 import { Netlink } from '../netlink/index.ts';
-import { EMPTY_POLICY, type Policy } from '../policy/policy.ts';
+import { EMPTY_POLICY, MANUAL, type Policy } from '../policy/policy.ts';
 import { TABLES, type TableName } from '../policy/table.ts';
 import { tableMap } from '../programs/filter-maps.ts';
 import { withNetns } from '../sys/netns.ts';
+import { mergeRules, requireWayIn, withoutEnded } from './change.ts';
 import type { Attached, AttachFilterOptions, FilterPlace } from './filter.ts';
 import { Generation } from './generation.ts';
 import type { Live, Session } from './live.ts';
+import { peerRule } from './peer.ts';
 import { makeNext, type Next, type OnStep } from './switch.ts';
 
 /** Frames up to this MTU lie in one buffer with every driver, and need no help to be measured. */
@@ -29,10 +31,18 @@ export function attachFilter(
   });
   onStep('read what is saved');
   const restored = readSaved(session);
+  const peer = options.peer === undefined ? [] : [{ ...peerRule(options.peer, clock.now), list: MANUAL }];
   const policy: Policy = {
     ...restored.policy,
+    rules: mergeRules(withoutEnded(restored.policy.rules, clock), peer).rules,
     settings: { ...restored.policy.settings, ...options.settings },
   };
+  try {
+    requireWayIn(policy, undefined, restored.tables);
+  } catch (error) {
+    for (const { map } of restored.tables.values()) map.close();
+    throw error;
+  }
   const guardUntil = options.confirm === undefined ? undefined : clock.now + options.confirm;
   try {
     using next = makeNext(pins, {
@@ -58,7 +68,17 @@ export function attachFilter(
     });
     try {
       onStep('save');
-      session.saved.write(next.generation, clock);
+      if (restored.log === undefined) {
+        session.saved.write(next.generation, clock);
+      } else {
+        // What is saved stays what is saved, with what is different now behind it.
+        next.generation.fill.log = restored.log;
+        next.generation.fill.logSize = session.saved.journal(restored.log).size;
+        if (guardUntil !== undefined) session.saved.write(next.generation, clock);
+        else if (options.settings !== undefined) {
+          session.saved.append(next.generation, [{ type: 'policy', policy }], clock);
+        }
+      }
       onStep('pin the link');
       pins.pinLink(attachment);
       if (guardUntil === undefined) session.saved.setCurrent(next.generation.fill.log);
@@ -83,6 +103,8 @@ interface Restored {
   readonly capacities: Partial<Record<TableName, number>>;
   readonly reasons: readonly (readonly [number, string])[];
   readonly entries: number;
+  /** The file it was read from. */
+  readonly log: bigint | undefined;
 }
 
 /** Makes the tables of a saved filter anew. */
@@ -93,7 +115,7 @@ function readSaved(session: Session): Restored {
   const capacities: Partial<Record<TableName, number>> = {};
   const reasons: (readonly [number, string])[] = [];
   const { current } = saved;
-  if (current === undefined) return { policy, tables, capacities, reasons, entries: 0 };
+  if (current === undefined) return { policy, tables, capacities, reasons, entries: 0, log: undefined };
   const open = (name: TableName): { map: BpfMap<unknown, unknown>; entries: number } => {
     let table = tables.get(name);
     if (table === undefined) {
@@ -134,7 +156,7 @@ function readSaved(session: Session): Restored {
     for (const name of policy.tables) open(name);
     const names = TABLES.map(({ name }) => name).filter((name) => tables.has(name));
     const entries = [...tables.values()].reduce((sum, table) => sum + table.entries, 0);
-    return { policy: { ...policy, tables: names }, tables, capacities, reasons, entries };
+    return { policy: { ...policy, tables: names }, tables, capacities, reasons, entries, log: current };
   } catch (error) {
     for (const { map } of tables.values()) map.close();
     throw error;

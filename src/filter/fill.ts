@@ -6,8 +6,7 @@ import { array, type MapSpec } from '../spec/map.ts';
 const fillSpec: MapSpec<'array', number, bigint> = array('fill', u64, 32);
 const DIRTY = 16;
 const LOG_SIZE = 17;
-const COMPACT_SIZE = 18;
-const LOG = 19;
+const LOG = 18;
 
 /**
  * How full the tables of a generation are, and how far its file on disk goes: the kernel counts neither. Written by
@@ -61,15 +60,6 @@ export class Fill {
 
   set logSize(size: number) {
     this.map.set(LOG_SIZE, BigInt(size));
-  }
-
-  /** Of the file when it was last written anew, in bytes. */
-  get compactSize(): number {
-    return Number(this.map.get(COMPACT_SIZE) ?? 0n);
-  }
-
-  set compactSize(size: number) {
-    this.map.set(COMPACT_SIZE, BigInt(size));
   }
 
   copyFrom(other: Fill): void {

@@ -3,26 +3,37 @@ import type { ModeRefusal } from '../bpf/attach.ts';
 import { ArgumentError, BarewireError } from '../error.ts';
 import { Netlink, type XdpMode } from '../netlink/index.ts';
 import { Blocks, keyOf, type PackedBlock } from '../policy/block.ts';
+import type { FilterConfig } from '../policy/config.ts';
 import { ENTRY, type Entry } from '../policy/entry.ts';
 import { checkRule, type RuleParts } from '../policy/make-rule.ts';
-import { MANUAL, type Policy, type Settings } from '../policy/policy.ts';
-import { identityOf, MOST_RULES, type Rule } from '../policy/rule.ts';
+import { MANUAL, type Settings } from '../policy/policy.ts';
+import { identityOf, type Rule } from '../policy/rule.ts';
 import {
   type AddressAction,
   type Side,
   TABLES,
   type Table,
   type TableName,
-  tableNamed,
   tableOf,
 } from '../policy/table.ts';
 import { withNetns } from '../sys/netns.ts';
+import type { ApplyOptions, Changes } from './apply.ts';
+import {
+  mergeRules,
+  requireAnotherWayIn,
+  requireNoGuard,
+  requireWayIn,
+  withList,
+  withoutEnded,
+} from './change.ts';
 import type { Clock } from './clock.ts';
 import { keyAt, type Merge, type Put, putBlocks, removeEntry, requireRoom, writeEntry } from './edit.ts';
 import { entriesOf, type FilterEntry, type FilterRule, prefixOf, rulesOf } from './entries.ts';
 import type { Generation } from './generation.ts';
+import type { Imported, ImportOptions } from './import.ts';
 import { type GuardState, type Live, Session } from './live.ts';
 import type { LogRecord } from './log.ts';
+import type { AdminPeer } from './peer.ts';
 import { type Place, placeOf, type Roots } from './place.ts';
 import { requireReason } from './reasons.ts';
 import type { OnStep } from './switch.ts';
@@ -44,6 +55,8 @@ export interface AttachFilterOptions extends FilterPlace {
   readonly replace?: boolean;
   /** What differs from what is saved, or from the defaults. */
   readonly settings?: Partial<Settings> | undefined;
+  /** Somebody who must not be locked out, as the caller of an SSH session. */
+  readonly peer?: AdminPeer | undefined;
   /** Take the filter off again unless it is confirmed within so many ms; the kernel holds to it. */
   readonly confirm?: number | undefined;
   /** Told before each step. */
@@ -168,7 +181,7 @@ export class Filter {
       return { ...entry, prefix, table };
     });
     return this.change(async (session) => {
-      const live = await this.#withTables(
+      const live = await this.prepare(
         session,
         parsed.map(({ table }) => table.name),
       );
@@ -198,7 +211,8 @@ export class Filter {
     const prefix = prefixOf(given);
     const table = tableOf(action, options.side ?? 'source', prefix.version, prefix.length);
     return this.change(async (session) => {
-      session.require();
+      const { generation } = session.require();
+      if (action === 'allow') requireAnotherWayIn(generation, table);
       const key = keyOf(table, prefix.bytes, prefix.length);
       return this.take(session, table, [key], 0xffff) > 0;
     });
@@ -278,6 +292,31 @@ export class Filter {
     };
   }
 
+  /**
+   * Makes the filter what a configuration says, without a gap.
+   *
+   * @param config As parsed from a file; checked before anything else.
+   * @throws ConfigError, ListError; `BW_LOCKED_OUT` for one that would deny everything; in each case nothing changed.
+   */
+  async apply(config: FilterConfig, options: ApplyOptions = {}): Promise<Changes> {
+    const { checkConfig } = await import('../policy/config.ts');
+    const { applyConfig } = await import('./apply.ts');
+    const checked = checkConfig(config, Date.now());
+    return this.change(async (session) => applyConfig(session, checked, options));
+  }
+
+  /** Confirms an {@link apply} or {@link attach} with a guard. @throws BarewireError `BW_NO_GUARD`. */
+  async confirm(options: { readonly onStep?: OnStep | undefined } = {}): Promise<void> {
+    const { confirmGuard } = await import('./apply.ts');
+    return this.change(async (session) => confirmGuard(session, options.onStep));
+  }
+
+  /** Adds the entries of a list: of a file, a feed, another tool. */
+  async import(text: Uint8Array, options: ImportOptions = {}): Promise<Imported> {
+    const { importList } = await import('./import.ts');
+    return importList(this, text, options);
+  }
+
   /** Puts packed entries into the tables of whatever decides now or may decide again, and writes them down. */
   put(session: Session, blocks: readonly PackedBlock[], merge: Merge, before: readonly LogRecord[]): Put {
     const { generation, previous } = session.require();
@@ -322,18 +361,23 @@ export class Filter {
     return taken;
   }
 
-  /** Makes sure that these tables exist and are looked at: with the first entry of its kind a table comes into being. */
-  async #withTables(session: Session, names: readonly TableName[]): Promise<Live> {
+  /**
+   * Makes sure that these tables exist and are looked at, and that a list has its bit: with the first entry of its
+   * kind a table comes into being.
+   */
+  async prepare(session: Session, names: readonly TableName[], list?: string): Promise<Live> {
     const live = session.require();
-    const missing = [...new Set(names)].filter((name) => !live.generation.has(name));
-    if (missing.length === 0) return live;
-    requireNoGuard(live, this.place);
     const { policy } = live.generation.record;
+    const missing = [...new Set(names)].filter((name) => !live.generation.has(name));
+    const newList = list !== undefined && !policy.lists.includes(list);
+    if (missing.length === 0 && !newList) return live;
+    requireNoGuard(live, this.place);
     const tables = TABLES.map(({ name }) => name).filter(
       (name) => policy.tables.includes(name) || missing.includes(name),
     );
+    const lists = newList ? withList(policy.lists, list) : policy.lists;
     const { switchPolicy } = await import('./attach.ts');
-    return switchPolicy(session, { ...policy, tables });
+    return switchPolicy(session, { ...policy, tables, lists });
   }
 
   /** Runs a change alone: one at a time in this process, and under the lock that keeps other processes out. */
@@ -348,19 +392,6 @@ export class Filter {
     this.#turn = turn.catch(() => {});
     return turn;
   }
-}
-
-/** @throws BarewireError `BW_GUARD` while a guard is pending: what would be guarded then? */
-export function requireNoGuard({ guard, generation }: Live, place: Place): void {
-  if (guard !== 'pending') return;
-  const until = new Date(generation.record.guard?.until ?? 0).toLocaleTimeString();
-  throw new BarewireError(
-    'BW_GUARD',
-    `the filter on ${place.key} waits for its confirmation until ${until}`,
-    {
-      hint: `\`barewire filter confirm ${place.interface}\` keeps it; after that time the one before is back.`,
-    },
-  );
 }
 
 function sharesTable(a: Generation, b: Generation, { name }: Table): boolean {
@@ -379,58 +410,6 @@ function recordOf(generation: Generation, table: Table, key: Uint8Array): LogRec
   const values = new Uint8Array(ENTRY.size);
   writeEntry(values, entry);
   return { type: 'put', block: { table, count: 1, keys: key, values } };
-}
-
-/** Rules with others in their places where they are the same, and behind them where not. */
-export function mergeRules(
-  before: readonly Rule[],
-  added: readonly Rule[],
-): { rules: readonly Rule[]; fresh: number } {
-  const rules = [...before];
-  let fresh = 0;
-  for (const rule of added) {
-    const at = rules.findIndex((other) => identityOf(other) === identityOf(rule));
-    if (at < 0) {
-      rules.push(rule);
-      fresh++;
-    } else {
-      rules[at] = { ...rule, added: rules[at]!.added };
-    }
-  }
-  if (rules.length > MOST_RULES) {
-    throw new BarewireError(
-      'BW_LIMIT',
-      `${rules.length} rules with ports, protocols or limits are more than ${MOST_RULES}`,
-      {
-        hint: 'Rules for ports alone can be joined: one rule takes 16 ranges. Addresses and prefixes without more are not counted.',
-      },
-    );
-  }
-  return { rules, fresh };
-}
-
-export function withoutEnded(rules: readonly Rule[], clock: Clock): readonly Rule[] {
-  return rules.filter((rule) => rule.expires === undefined || rule.expires > clock.now);
-}
-
-/** @throws BarewireError `BW_LOCKED_OUT` for a policy that denies everything and allows nothing. */
-export function requireWayIn(
-  policy: Policy,
-  generation: Generation | undefined,
-  entries: ReadonlyMap<TableName, { readonly entries: number }> = new Map(),
-): void {
-  if (policy.settings.default === 'allow') return;
-  if (policy.rules.some((rule) => rule.action === 'allow' || rule.limit?.within === 'allow')) return;
-  const allows = policy.tables.some((name) => {
-    const table = tableNamed(name);
-    if (table.action !== 'allow') return false;
-    const count = entries.get(name)?.entries ?? (generation?.has(name) ? generation.fill.of(table) : 0);
-    return count > 0;
-  });
-  if (allows) return;
-  throw new BarewireError('BW_LOCKED_OUT', 'the filter would deny everything and allow nothing', {
-    hint: 'Allow something first, or let the default be allow.',
-  });
 }
 
 function inThePast(): ArgumentError {

@@ -2,7 +2,10 @@
 
 import { type AttachFilterOptions, Filter } from './filter.ts';
 
-export type { FilterEntry } from './entries.ts';
+export { ConfigError, type FilterConfig } from '../policy/config.ts';
+export { ListError } from '../policy/list.ts';
+export type { ApplyOptions, Changes } from './apply.ts';
+export type { FilterEntry, FilterRule } from './entries.ts';
 export {
   type AddEntry,
   type Attached,
@@ -13,6 +16,8 @@ export {
   type FilterStatus,
   type TableFill,
 } from './filter.ts';
+export type { Imported, ImportOptions } from './import.ts';
+export { adminPeer } from './peer.ts';
 export { type Place, placesKept, type Roots } from './place.ts';
 
 /**

@@ -115,6 +115,14 @@ export class Session implements Disposable {
     const kept = [generation, ...(previous === undefined ? [] : [previous])];
     this.pins.keepOnly(kept.map(({ number }) => number));
     for (const each of kept) if (each.fill.dirty) this.mend(each);
+    // Confirmed in the kernel, and then somebody died.
+    if (
+      this.live.guard === 'none' &&
+      generation.fill.log !== this.saved.current &&
+      generation.fill.log !== 0n
+    ) {
+      this.saved.setCurrent(generation.fill.log);
+    }
     this.saved.keepOnly([
       ...kept.map(({ fill }) => fill.log),
       ...(this.saved.current === undefined ? [] : [this.saved.current]),

@@ -29,7 +29,8 @@ type Head =
 /** Of the file, and of what is pinned. */
 export const FORMAT = 1;
 
-const META = 16;
+/** What is written of an entry beside its key, in bytes. */
+export const META = 16;
 
 export function encodeRecord(record: LogRecord, clock: Clock): Uint8Array {
   switch (record.type) {

@@ -6,7 +6,7 @@ import type { PackedBlock } from '../policy/block.ts';
 import { ENTRY } from '../policy/entry.ts';
 import type { Clock } from './clock.ts';
 import type { Generation } from './generation.ts';
-import { decodeRecord, encodeRecord, type LogRecord } from './log.ts';
+import { decodeRecord, encodeRecord, type LogRecord, META } from './log.ts';
 import { Journal, readIfThere, removeDurably, removeFolder, writeDurably } from './store.ts';
 
 /** Entries of one record: few enough to be read at once, many enough that nobody notices the frame. */
@@ -50,7 +50,6 @@ export class Saved {
     const size = this.journal(log).create(recordsOf(generation, clock));
     generation.fill.log = log;
     generation.fill.logSize = size;
-    generation.fill.compactSize = size;
   }
 
   /** Appends edits to a generation's log. */
@@ -60,9 +59,10 @@ export class Saved {
     fill.logSize = this.journal(fill.log).append(encoded, fill.logSize);
   }
 
-  /** Whether edits have made a generation's log so long that it is worth writing it anew. */
-  isLong({ fill }: Generation): boolean {
-    return fill.logSize > 2 * fill.compactSize + 4_194_304;
+  /** Whether a generation's log is so much longer than its entries that it is worth writing it anew. */
+  isLong({ fill, tables }: Generation): boolean {
+    const compact = tables.reduce((sum, table) => sum + fill.of(table) * (table.keySize + META), 0);
+    return fill.logSize > 2 * compact + 4_194_304;
   }
 
   *read(log: bigint, clock: Clock): Generator<LogRecord> {

@@ -94,7 +94,9 @@ export function makeNext(pins: Pins, options: NextOptions): Next {
     onStep('pin the generation');
     const record = keep(
       createRecord({
-        ...options.record,
+        interface: options.record.interface,
+        frags,
+        capacities,
         policy,
         made: clock.now,
         ...(guardUntil === undefined ? {} : { guard: { until: guardUntil, previous: from?.number } }),
