@@ -6,11 +6,11 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { constants, Script } from 'node:vm';
-import { build, type Plugin } from 'esbuild';
+import { build, type Plugin, transform } from 'esbuild';
 import type { barewire } from '../src/cli/commands/index.ts';
 import type { makeOutput } from '../src/cli/output.ts';
 import type { run } from '../src/cli/run.ts';
@@ -29,15 +29,26 @@ interface Bundle {
   readonly makeOutput: typeof makeOutput;
 }
 
-/** Files beside a module, as the native part and programs for other processes, are found from where the module was. */
-const moduleUrls: Plugin = {
-  name: 'module URLs',
-  setup({ onLoad }) {
-    onLoad({ filter: /\.js$/ }, ({ path }) => {
-      const text = readFileSync(path, 'utf8');
-      if (!text.includes('import.meta.url')) return undefined;
-      const place = JSON.stringify(relative(DIST, path));
-      return { contents: text.replaceAll('import.meta.url', `moduleUrl(${place})`), loader: 'js' };
+/**
+ * Makes each module a function of its own, which neither runs nor is compiled before somebody requires it: all of them
+ * in one scope would be a thousand functions to set up for every command.
+ *
+ * Files beside a module, as the native part and programs for other processes, are found from where the module was.
+ */
+const lazyModules: Plugin = {
+  name: 'lazy modules',
+  setup({ onLoad, onResolve }) {
+    // In a namespace of their own they are not taken for ES modules, as package.json would have it.
+    onResolve({ filter: /^\.{1,2}\// }, ({ path, resolveDir }) => ({
+      path: relative(DIST, join(resolveDir, path)),
+      namespace: 'dist',
+    }));
+    onLoad({ filter: /./, namespace: 'dist' }, async ({ path }) => {
+      const file = join(DIST, path);
+      const url = `moduleUrl(${JSON.stringify(path)})`;
+      const text = readFileSync(file, 'utf8').replaceAll('import.meta.url', url);
+      const { code } = await transform(text, { format: 'cjs', target: 'node20' });
+      return { contents: code, loader: 'js', resolveDir: dirname(file) };
     });
   },
 };
@@ -58,7 +69,7 @@ await build({
   format: 'cjs',
   external: ['undici', 'prom-client', 'uplot', 'yaml'],
   charset: 'ascii',
-  plugins: [moduleUrls],
+  plugins: [lazyModules],
   banner: {
     js: `(function (require, __dirname) {
 const module = { exports: {} };
@@ -87,13 +98,8 @@ async function makeBytecode(): Promise<Uint8Array> {
     writeFileSync(object, writeObject(counterSpec({ frags: false })));
     const nowhere = new Writable({ write: (_, __, done) => done() });
     const output = bundle.makeOutput(nowhere, nowhere, {});
-    for (const line of [
-      ['help'],
-      ['status'],
-      ['doctor'],
-      ['inspect', object, '--code'],
-      ['inspect', object],
-    ]) {
+    // More would take longer to read than it saves: what is kept of one command, all others read as well.
+    for (const line of [['help'], ['inspect', object]]) {
       await bundle.run(bundle.barewire, line, output, new AbortController().signal);
     }
   } finally {

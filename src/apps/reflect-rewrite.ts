@@ -1,4 +1,5 @@
-import { checksumReplace16, EtherType, IcmpType, Icmpv6Type, IpProtocol } from '../packet/index.ts';
+import { checksumReplace16 } from '../packet/checksum.ts';
+import { EtherType, IcmpType, Icmpv6Type, IpProtocol } from '../packet/headers.ts';
 import type { Rewrite } from '../xsk/index.ts';
 
 /**

@@ -1,7 +1,6 @@
 import { closeSync, openSync, writeSync } from 'node:fs';
 import type { Capture } from '../../apps/capture.ts';
 import { BarewireError } from '../../error.ts';
-import { describePacket, PcapngWriter } from '../../packet/index.ts';
 import { duration, file, integer, interfaceName, oneOf } from '../kinds.ts';
 import { matchOf, matchOptions } from '../match-options.ts';
 import type { Output } from '../output.ts';
@@ -97,6 +96,7 @@ function greeting({ interface: name, mode, steals }: Capture): string {
 }
 
 async function show(capture: Capture, limits: Limits, asJson: boolean, output: Output): Promise<number> {
+  const { describePacket } = await import('../../packet/index.ts');
   let captured = 0;
   await capture.run((bytes, start, kept, length, time) => {
     captured++;
@@ -112,6 +112,7 @@ async function show(capture: Capture, limits: Limits, asJson: boolean, output: O
 const CHUNK = 256 * 1024;
 
 async function record(capture: Capture, limits: Limits, sink: FileSink): Promise<number> {
+  const { PcapngWriter } = await import('../../packet/index.ts');
   const writer = new PcapngWriter({ application: 'barewire', os: `${process.platform}` });
   const id = writer.addInterface({ name: capture.interface, snapLength: capture.snapLength });
   let captured = 0;
