@@ -14,6 +14,8 @@ import { lab } from './lab.ts';
 import { load, unload } from './load.ts';
 import { map } from './map.ts';
 import { monitor } from './monitor.ts';
+import { pppoe } from './pppoe.ts';
+import { pppoeServer } from './pppoe-server.ts';
 import { proxy } from './proxy.ts';
 import { redirect } from './redirect.ts';
 import { reflect } from './reflect.ts';
@@ -38,6 +40,8 @@ export const barewire: CommandGroup = group({
     redirect,
     reflect,
     drop,
+    pppoe,
+    pppoeServer,
     proxy,
     bench,
     doctor,
