@@ -11,12 +11,14 @@ import {
 import type { Resolver } from '../resolver/index.ts';
 import { HostInterface } from './host-interface.ts';
 import type { HostLink } from './link.ts';
+import { SendPool } from './send-pool.ts';
 import { HostServer, type HostServerOptions } from './server.ts';
 import { HostSocket, type HostSocketOptions } from './socket.ts';
 import { HostUdp, type HostUdpOptions } from './udp.ts';
 
 /** Limits and settings of a host; see {@link StackOptions}. */
-export interface HostOptions extends Omit<StackOptions, 'secret' | 'now' | 'allocate' | 'onWork'> {
+export interface HostOptions
+  extends Omit<StackOptions, 'secret' | 'now' | 'allocate' | 'release' | 'onWork'> {
   /** Settings of all connections that say nothing else. */
   readonly tcp?: TcpOptions;
 }
@@ -77,6 +79,7 @@ export class Host implements AsyncDisposable {
   #woken = false;
   #flushing = false;
   #closed = false;
+  readonly #pool: SendPool = new SendPool();
   readonly #echoId: number = randomInt(0x1_0000);
   #echoSequence = 0;
 
@@ -87,6 +90,7 @@ export class Host implements AsyncDisposable {
       secret: randomBytes(16),
       now: performance.now(),
       allocate: (size) => Buffer.allocUnsafeSlow(size),
+      release: (chunk) => this.#pool.release(chunk),
       onWork: () => this.#wake(),
     });
   }
@@ -129,7 +133,7 @@ export class Host implements AsyncDisposable {
   connect(options: HostConnectOptions): HostSocket {
     this.#requireOpen();
     const { host, interface: via, signal, allowHalfOpen, ...others } = options;
-    const socket = new HostSocket({ ...(allowHalfOpen === undefined ? {} : { allowHalfOpen }) });
+    const socket = new HostSocket(this.#pool, { ...(allowHalfOpen === undefined ? {} : { allowHalfOpen }) });
     if (signal?.aborted) {
       socket.destroy(signal.reason as Error);
       return socket;
@@ -161,7 +165,7 @@ export class Host implements AsyncDisposable {
    */
   listen(options: HostServerOptions, onConnection?: (socket: HostSocket) => void): HostServer {
     this.#requireOpen();
-    return new HostServer(this.stack, { ...this.#options.tcp, ...options }, onConnection);
+    return new HostServer(this.stack, this.#pool, { ...this.#options.tcp, ...options }, onConnection);
   }
 
   /** A UDP port. @throws NetError EADDRINUSE. */

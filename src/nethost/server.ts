@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import type { NetStack, TcpListener, TcpOptions } from '../netstack/index.ts';
 import type { HostInterface } from './host-interface.ts';
+import type { SendPool } from './send-pool.ts';
 import { HostSocket, type HostSocketOptions } from './socket.ts';
 
 export interface HostServerOptions extends HostSocketOptions, TcpOptions {
@@ -27,7 +28,12 @@ export class HostServer extends EventEmitter<HostServerEvents> implements Dispos
   readonly #listener: TcpListener;
   #closed = false;
 
-  constructor(stack: NetStack, options: HostServerOptions, onConnection?: (socket: HostSocket) => void) {
+  constructor(
+    stack: NetStack,
+    pool: SendPool,
+    options: HostServerOptions,
+    onConnection?: (socket: HostSocket) => void,
+  ) {
     super();
     if (onConnection !== undefined) this.on('connection', onConnection);
     const { interface: via, allowHalfOpen, ...others } = options;
@@ -35,7 +41,7 @@ export class HostServer extends EventEmitter<HostServerEvents> implements Dispos
       ...others,
       ...(via === undefined ? {} : { interface: via.stackInterface }),
       onConnection: (connection) => {
-        const socket = new HostSocket({ ...(allowHalfOpen === undefined ? {} : { allowHalfOpen }) });
+        const socket = new HostSocket(pool, { ...(allowHalfOpen === undefined ? {} : { allowHalfOpen }) });
         socket.adopt(connection, 'connected');
         this.emit('connection', socket);
         return socket.handler;

@@ -1,6 +1,8 @@
 import { Duplex } from 'node:stream';
 import { NetError, type TcpConnection, type TcpHandler, TcpState } from '../netstack/index.ts';
 
+import type { SendPool } from './send-pool.ts';
+
 export interface HostSocketOptions {
   /** Keep the own side open after the peer has ended its. Default is false, as for sockets of Node's. */
   readonly allowHalfOpen?: boolean;
@@ -14,8 +16,6 @@ export interface HostSocketAddress {
 
 /** What a stream takes before it says that it is full, in bytes. */
 const HIGH_WATER = 128 << 10;
-/** Chunks below this are copied to a pool of Node's. */
-const SMALL = 4096;
 
 /**
  * A TCP connection of a {@link Host} as a stream, with what else a socket of Node's has: HTTP, TLS and undici take it
@@ -42,12 +42,15 @@ export class HostSocket extends Duplex {
     onClose: (_connection, error) => this.#onClose(error),
   };
 
-  constructor(options: HostSocketOptions = {}) {
+  readonly #pool: SendPool;
+
+  constructor(pool: SendPool, options: HostSocketOptions = {}) {
     super({
       allowHalfOpen: options.allowHalfOpen ?? false,
       readableHighWaterMark: HIGH_WATER,
       writableHighWaterMark: HIGH_WATER,
     });
+    this.#pool = pool;
   }
 
   /** Its connection from now on. */
@@ -167,8 +170,7 @@ export class HostSocket extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    // The stream's user may change the chunk after the callback, the stack needs it until it is acknowledged.
-    this.#send(copyOf(chunk), callback);
+    this.#send(chunk, callback);
   }
 
   override _writev(
@@ -201,7 +203,7 @@ export class HostSocket extends Duplex {
     callback(error);
   }
 
-  #send(bytes: Uint8Array, callback: (error?: Error | null) => void): void {
+  #send(bytes: Buffer, callback: (error?: Error | null) => void): void {
     const connection = this.#connection;
     if (connection === undefined) {
       callback(new NetError('EPIPE', { syscall: 'write' }));
@@ -209,9 +211,9 @@ export class HostSocket extends Duplex {
     }
     this.#written += bytes.length;
     if (this.#timer !== undefined) this.#timer.refresh();
-    let room: boolean;
+    let room = true;
     try {
-      room = connection.write(bytes);
+      for (const piece of this.#pool.copy(bytes)) room = connection.write(piece);
     } catch (error) {
       callback(error as Error);
       return;
@@ -278,11 +280,4 @@ export class HostSocket extends Duplex {
 
 function familyOf(connection: TcpConnection): 'IPv4' | 'IPv6' {
   return connection.local.version === 4 ? 'IPv4' : 'IPv6';
-}
-
-function copyOf(chunk: Buffer): Uint8Array {
-  if (chunk.length < SMALL) return Buffer.from(chunk);
-  const copy = Buffer.allocUnsafeSlow(chunk.length);
-  copy.set(chunk);
-  return copy;
 }

@@ -14,6 +14,7 @@ import { Reassembly } from './reassembly.ts';
 import { type ConnectOptions, type TcpCounters, TcpLayer } from './tcp/layer.ts';
 import type { ListenOptions, TcpListener } from './tcp/listener.ts';
 import type { Allocate } from './tcp/receive-buffer.ts';
+import type { Release } from './tcp/send-queue.ts';
 import type { Tcb, TcpHandler, TcpOptions } from './tcp/tcb.ts';
 import { TimerWheel } from './timer-wheel.ts';
 import { UDP, type UdpHandler, UdpLayer, type UdpSocket } from './udp.ts';
@@ -31,6 +32,8 @@ export interface StackOptions {
   readonly timeWait?: number;
   /** Memory for received bytes; need not be zeroed. Default is `new Uint8Array`. */
   readonly allocate?: Allocate;
+  /** Takes back chunks that were written, once they are acknowledged or given up. Default is nothing. */
+  readonly release?: Release;
   /** Called when something that an application did waits for `flush`. Default is nothing. */
   readonly onWork?: () => void;
 }
@@ -133,6 +136,7 @@ export class NetStack {
       wheel: this.#wheel,
       random: this.#random,
       allocate: options.allocate ?? ((size) => new Uint8Array(size)),
+      release: options.release,
       memoryLimit,
       maxConnections,
       timeWait,

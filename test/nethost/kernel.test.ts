@@ -102,7 +102,9 @@ const LINES: readonly (readonly [name: string, weather: Weather, total: number])
   ],
 ];
 
-describe('Linux behind a bad line: every byte arrives, in both directions at once', { concurrency: 3 }, () => {
+describe('Linux behind a bad line: every byte arrives, in both directions at once', {
+  concurrency: 3,
+}, () => {
   for (const [index, [name, weather, total]] of LINES.entries()) {
     for (const who of ['we connect', 'the kernel connects'] as const) {
       it(`${name}; ${who}`, { timeout: 60_000 }, async () => {

@@ -15,6 +15,7 @@ import { EPHEMERAL_COUNT, EPHEMERAL_FIRST } from './ports.ts';
 import type { Allocate } from './receive-buffer.ts';
 import { recover, resendAll } from './recovery.ts';
 import { ACK, RST, Segment, SYN } from './segment.ts';
+import type { Release } from './send-queue.ts';
 import { before } from './sequence.ts';
 import { ConnectionTable } from './table.ts';
 import { DEFAULT_BUFFER, Slow, State, Tcb, type TcpHandler, type TcpOptions, Told } from './tcb.ts';
@@ -27,6 +28,7 @@ export interface TcpEnvironment {
   readonly wheel: TimerWheel;
   readonly random: KeyedHash;
   readonly allocate: Allocate;
+  readonly release: Release | undefined;
   /** Bytes that all connections may hold together. */
   readonly memoryLimit: number;
   readonly maxConnections: number;
@@ -90,6 +92,7 @@ export class TcpLayer {
   };
   readonly scratch: Uint8Array;
   readonly allocate: Allocate;
+  readonly release: Release | undefined;
   readonly memoryLimit: number;
   /** Bytes that all connections hold. */
   memory = 0;
@@ -106,6 +109,7 @@ export class TcpLayer {
     this.#environment = environment;
     this.scratch = environment.scratch;
     this.allocate = environment.allocate;
+    this.release = environment.release;
     this.memoryLimit = environment.memoryLimit;
     this.#table = new ConnectionTable(environment.random.next());
   }

@@ -1,3 +1,6 @@
+/** Takes back a chunk that was written and has been acknowledged. */
+export type Release = (chunk: Uint8Array) => void;
+
 /**
  * What an application has written and the peer has not acknowledged yet: its own chunks, never copied, until they are
  * copied into packets.
@@ -14,6 +17,12 @@ export class SendQueue {
   #cursor = 0;
   /** Offset of the cursor's chunk from the first unacknowledged byte. */
   #cursorStart = 0;
+  readonly #release: Release | undefined;
+
+  /** @param release Told of every chunk that is no longer needed. */
+  constructor(release?: Release) {
+    this.#release = release;
+  }
 
   /** Takes the chunk; it must not change until it has been acknowledged. */
   append(chunk: Uint8Array): void {
@@ -29,6 +38,7 @@ export class SendQueue {
     let first = this.#first;
     while (first < chunks.length && skip >= chunks[first]!.length) {
       skip -= chunks[first]!.length;
+      this.#release?.(chunks[first]!);
       chunks[first] = NOTHING;
       first++;
     }
@@ -76,6 +86,7 @@ export class SendQueue {
   }
 
   clear(): void {
+    for (let i = this.#first; i < this.#chunks.length; i++) this.#release?.(this.#chunks[i]!);
     this.#chunks = [];
     this.#first = 0;
     this.#skip = 0;

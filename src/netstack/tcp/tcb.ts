@@ -136,7 +136,7 @@ export class Tcb implements TimerOwner {
   mss = 536;
   /** What the peer's MSS option allows. */
   peerMss = 536;
-  readonly queue: SendQueue = new SendQueue();
+  readonly queue: SendQueue;
   readonly flight: Flight = new Flight();
   /** The application has ended its stream. */
   ending = false;
@@ -278,6 +278,7 @@ export class Tcb implements TimerOwner {
     this.addressSum = local.sum + remote.sum;
     this.options = options;
     this.handler = handler;
+    this.queue = new SendQueue(layer.release);
     this.received = new ReceiveBuffer(0, layer.allocate);
     this.timer = new Timer(this);
   }
