@@ -1,138 +1,146 @@
 /**
- * `npm run demo`: real packets between two hosts of a private network, counted in the driver, held against the kernel's
- * own figures. Touches no interface of the machine.
+ * `npm run demo`: eight PPPoE sessions over one wire, each with an address of its own, and an HTTP request through each
+ * that tells which address the server saw. Private network namespaces only; touches no interface of the machine.
  */
+import { once } from 'node:events';
+import { createServer, type Server } from 'node:http';
 import { stdout } from 'node:process';
-import { setTimeout } from 'node:timers/promises';
-import { PacketCounter } from '../src/apps/count.ts';
-import { countTable } from '../src/cli/commands/count.ts';
-import { liveBlock } from '../src/cli/live.ts';
+import { text } from 'node:stream/consumers';
+import { layOut } from '../src/cli/columns.ts';
 import { makeOutput } from '../src/cli/output.ts';
-import { grouped } from '../src/cli/quantity.ts';
 import { BarewireError } from '../src/error.ts';
-import { Lab, type LabHost } from '../src/lab/index.ts';
+import { Lab } from '../src/lab/index.ts';
+import { AccessConcentrator, LinePool, type PppoeLine } from '../src/lines/index.ts';
 
-const SECONDS = 6;
+const SESSIONS = 8;
+const WEB = '198.51.100.2';
+/** Nothing here takes a second; a machine that is busy with other things gets a minute. */
+const PATIENCE = 60_000;
 const output = makeOutput(stdout, process.stderr, process.env);
 const { bold, dim, green, red } = output.paint;
 let step = 0;
 
-const SERVER = `
-require('node:http').createServer((request, response) => response.end('hello from bob, ' + request.socket.remoteAddress))
-  .listen(80, '10.77.0.2', () => console.log('up'));`;
+const columns = [
+  { title: 'Line', value: ({ line }: Row) => line.name },
+  { title: 'Device', value: ({ line }: Row) => line.device?.name ?? '' },
+  { title: 'Its address', value: ({ line }: Row) => line.given?.local ?? '' },
+  { title: 'MTU', align: 'right', value: ({ line }: Row) => String(line.given?.mtu ?? '') },
+  {
+    title: 'The server saw',
+    value: ({ seen }: Row) => seen,
+    paint: (cell: string) => green(cell),
+  },
+] as const;
 
-const CLIENT = `
-const end = Date.now() + ${(SECONDS - 1) * 1000};
-(async () => {
-  let answered = 0;
-  while (Date.now() < end) {
-    const response = await fetch('http://10.77.0.2/');
-    if ((await response.text()).startsWith('hello from bob')) answered++;
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-  console.log(answered);
-  process.exit(0);
-})();`;
+interface Row {
+  readonly line: PppoeLine;
+  readonly seen: string;
+}
 
 try {
-  await demo();
+  await demo(AbortSignal.timeout(PATIENCE));
 } catch (error) {
+  output.note(red(`The demo stopped: ${(error as Error).message}`));
   if (!(error instanceof BarewireError)) throw error;
-  output.note(red(`The demo stopped: ${error.message}`));
   if (error.hint !== undefined) output.note(error.hint);
   process.exitCode = 1;
 }
 
-async function demo(): Promise<void> {
+async function demo(signal: AbortSignal): Promise<void> {
   say(
-    'Two hosts, alice and bob, each a network namespace of its own, with a wire between them (a veth pair).',
+    'A customer, a provider and a web server behind it, each a network namespace, with wires between them.',
   );
   using lab = Lab.create({
-    hosts: ['alice', 'bob'],
-    wires: [{ between: ['alice', 'bob'], queues: 2 }],
+    hosts: ['customer', { name: 'provider', forwarding: true }, { name: 'web', gateway: '198.51.100.1' }],
+    wires: [
+      {
+        between: [
+          { host: 'customer', addresses: [] },
+          { host: 'provider', addresses: [] },
+        ],
+        mtu: 1508,
+        queues: 2,
+      },
+      {
+        between: [
+          { host: 'provider', addresses: ['198.51.100.1/24'] },
+          { host: 'web', addresses: [`${WEB}/24`] },
+        ],
+      },
+    ],
   });
-  const [alice, bob] = [lab.host('alice'), lab.host('bob')];
-  detail(`ip netns exec ${bob.namespace} ip address      shows bob's side while this runs`);
+  const [customer, provider, web] = [lab.host('customer'), lab.host('provider'), lab.host('web')];
+  const server = web.run(() => whoami());
+  using _ = { [Symbol.dispose]: () => void server.close() };
+  await once(server, 'listening', { signal });
 
   say(
-    "An XDP program on bob's eth0 counts every frame before the kernel's network stack sees it, and lets it pass.",
+    "The provider's end: a PPPoE concentrator in TypeScript. It asks who is there by CHAP and has a pool of addresses.",
   );
-  using counter = PacketCounter.open({ interface: 'eth0', netns: bob.namespace, mode: 'driver' });
-  detail(`granted: ${counter.mode} mode`);
+  await using concentrator = await AccessConcentrator.open('eth0', {
+    netns: provider.netns,
+    name: 'demo',
+    pool: '10.64.0.0/16',
+    mru: 1500,
+    account: (user) => ({ password: `secret of ${user}` }),
+  });
+  detail(`on ${concentrator.wire.name}, customers behind ${concentrator.device}`);
 
-  say(`Alice sends for ${SECONDS} s, by ordinary sockets: UDP from both CPUs, HTTP requests, pings.`);
-  const start = await settle(counter, bob);
-  const traffic = startTraffic(alice, bob);
-  const block = liveBlock(output);
-  for await (const report of counter.reports({ interval: 1000, count: SECONDS })) {
-    const rows = countTable(report, output);
-    if (output.terminal) block.draw(['', ...rows]);
-    else if (report.elapsed > (SECONDS - 0.5) * 1000) output.write(`\n${rows.join('\n')}\n`);
-  }
-  const requests = await traffic;
+  say(
+    `The customer's end: ${SESSIONS} sessions over AF_XDP on one wire. An XDP program takes PPPoE's frames; all else stays the kernel's.`,
+  );
+  await using pool = await LinePool.open('eth0', { netns: customer.netns, mac: 'per-session' });
+  const { mode, sockets } = pool.wire.interface;
+  detail(`granted: ${mode} mode, ${sockets.length} queues`);
+  const start = performance.now();
+  const lines = Array.from({ length: SESSIONS }, (_, i) =>
+    pool.add({ user: `customer-${i + 1}`, password: `secret of customer-${i + 1}`, mru: 1500 }),
+  );
+  await Promise.all(lines.map((line) => line.up({ signal })));
+  detail(`${SESSIONS} sessions are open after ${Math.round(performance.now() - start)} ms`);
+
+  say('An HTTP request through each, by an ordinary socket that is bound to its device before it connects:');
+  const seen = await Promise.all(lines.map((line) => ask(line, signal)));
+  const rows = lines.map((line, i) => ({ line, seen: seen[i]! }));
   output.write('\n');
-  detail(`${requests} HTTP requests were answered meanwhile`);
-
-  say("Now the counter against the kernel's own statistics of the interface, over everything that was sent:");
-  const end = await settle(counter, bob);
-  const counted = end.counted - start.counted;
-  const received = end.received - start.received;
-  detail(`XDP counter     ${grouped(counted).padStart(12)} frames`);
-  detail(`kernel          ${grouped(received).padStart(12)} frames`);
-  if (counted !== received)
-    throw new BarewireError('BW_DEMO', `the counts differ by ${counted - received} frames`);
-  if (counted < 1000n) throw new BarewireError('BW_DEMO', `only ${counted} frames arrived`);
-  output.write(`${green('✓')} Equal: no frame was missed, none counted twice.\n`);
-
-  say('The program goes with its owner, the network with the lab. Nothing stays behind.');
-  output.write(
-    `\nTry it on an interface of yours: ${bold('npx barewire count IFACE')}, Ctrl-C ends it. Or play in a lab of\n`,
-  );
-  output.write(`your own: ${bold('npx barewire lab up play')}\n`);
-}
-
-function say(text: string): void {
-  output.write(`\n${bold(`${++step}.`)} ${text}\n`);
-}
-
-function detail(text: string): void {
-  output.write(`   ${dim(text)}\n`);
-}
-
-/** Both counts at a moment when nothing is on the way. */
-async function settle(counter: PacketCounter, host: LabHost): Promise<{ counted: bigint; received: bigint }> {
-  for (let tries = 0; tries < 100; tries++) {
-    const counted = counter.read().total.packets;
-    const received = host.net.links.get('eth0').stats?.rxPackets;
-    await setTimeout(50);
-    if (received === undefined) continue;
-    if (
-      received === host.net.links.get('eth0').stats?.rxPackets &&
-      counted === counter.read().total.packets
-    ) {
-      return { counted, received };
-    }
+  for (const row of layOut(columns, rows, output.columns, output.paint)) output.write(`   ${row}\n`);
+  output.write('\n');
+  if (new Set(seen).size !== SESSIONS || rows.some((row) => row.seen !== row.line.given?.local)) {
+    throw new BarewireError('BW_DEMO', 'the server saw other addresses than the sessions have');
   }
-  throw new BarewireError('BW_DEMO', 'the wire does not come to rest');
+  output.write(`${green('✓')} Each request left by its own line, and by no other.\n`);
+
+  say('One of them dials again and has another address:');
+  const { before, after } = await lines[0]!.redial({ signal });
+  detail(`${before} before, ${after} now; the server sees ${await ask(lines[0]!, signal)}`);
+
+  say('Every session is ended properly; devices, rules and the program go. Nothing stays behind.');
+  await pool.close();
+  if (concentrator.sessions.size !== 0) throw new BarewireError('BW_DEMO', 'a session was left open');
+  output.write(
+    `\nOn an interface of yours: ${bold('npx barewire pppoe discover IFACE')} lists who is there, and ${bold('npx barewire pppoe IFACE')}\n` +
+      `${bold('--user NAME --password-file FILE --sessions 8')} dials. docs/pppoe.md tells the rest.\n`,
+  );
 }
 
-/** Ends by itself after the demo's seconds; how many HTTP requests were answered. */
-async function startTraffic(alice: LabHost, bob: LabHost): Promise<number> {
-  const rate = 40_000;
-  const senders = [0, 1].map((cpu) =>
-    alice.flood({ to: '10.77.0.2', packets: rate * (SECONDS - 1), rate, cpu }),
-  );
-  const server = bob.spawn(process.execPath, ['-e', SERVER], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await new Promise((resolve) => server.stdout?.once('data', resolve));
-  const client = alice.spawn(process.execPath, ['-e', CLIENT], { stdio: ['ignore', 'pipe', 'inherit'] });
-  const pinger = alice.spawn('ping', ['-q', '-i', '0.2', '-c', String((SECONDS - 1) * 5), '10.77.0.2'], {
-    stdio: 'ignore',
+/** Tells each who asks its address. Listens in the namespace that the thread is in. */
+function whoami(): Server {
+  const server = createServer((request, response) => {
+    response.end(request.socket.remoteAddress?.replace('::ffff:', ''));
   });
-  pinger.on('error', () => detail('(there is no ping on this machine, so no ICMP)'));
-  const answered = await new Promise<string>((resolve) => {
-    client.stdout?.once('data', (said: Buffer) => resolve(said.toString()));
-  });
-  await Promise.all(senders);
-  server.kill();
-  return Number(answered);
+  return server.listen(80);
+}
+
+async function ask(line: PppoeLine, signal: AbortSignal): Promise<string> {
+  const socket = await line.connect({ host: WEB, port: 80, signal });
+  socket.write('GET / HTTP/1.0\r\n\r\n');
+  return (await text(socket)).split('\r\n\r\n')[1] ?? '';
+}
+
+function say(words: string): void {
+  output.write(`\n${bold(`${++step}.`)} ${words}\n`);
+}
+
+function detail(words: string): void {
+  output.write(`   ${dim(words)}\n`);
 }

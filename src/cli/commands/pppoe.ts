@@ -65,7 +65,11 @@ const up = command({
       default: '1492',
       summary: 'Largest packet; above 1492 where the concentrator can (RFC 4638)',
     },
-    'no-ipv6': { kind: 'flag', summary: 'IPv4 only' },
+    ip: {
+      kind: oneOf('VERSION', ['both', '4', '6']),
+      default: 'both',
+      summary: 'Which versions of IP to ask for',
+    },
     device: { kind: text('NAME'), summary: 'Name of the devices; %d in it is a number' },
     'state-file': { kind: file(), summary: 'Where open sessions are noted. Default is below /run/barewire' },
     metrics: { kind: text('HOST:PORT'), summary: 'Serve metrics for Prometheus there, at /metrics' },
@@ -89,7 +93,7 @@ const up = command({
     },
     {
       does: 'As a service, with everything in a file',
-      line: 'barewire pppoe --config /etc/barewire/pppoe-eth1.yaml',
+      line: 'barewire pppoe up --config /etc/barewire/pppoe-eth1.yaml',
     },
   ],
   async run({ args, options }, { output, signal, verbose }) {
@@ -108,7 +112,8 @@ const up = command({
       ...keep('concentrator', options.concentrator),
       ...keep('vlans', options.vlan.length === 0 ? undefined : options.vlan),
       ...keep('device', options.device),
-      ...keep('ipv6', options.noIpv6 ? false : undefined),
+      ...keep('ipv4', options.ip === '6' ? false : undefined),
+      ...keep('ipv6', options.ip === '4' ? false : undefined),
       mru: options.mru,
       count: options.sessions,
     } as LineSettings;
