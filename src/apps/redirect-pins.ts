@@ -1,13 +1,13 @@
-import { readdirSync, rmdirSync, statSync } from 'node:fs';
-import { BPFFS, unpin } from '../bpf/index.ts';
-import { withNetns } from '../sys/index.ts';
+import { readdirSync, rmdirSync } from 'node:fs';
+import { unpin } from '../bpf/index.ts';
+import { BarewireError } from '../error.ts';
+import { type Place, placeOf, placesKept, type Roots } from '../filter/place.ts';
+import { readIfThere, removeFolder, writeDurably } from '../filter/store.ts';
+import { checkRules, type RedirectRule } from './redirect-rule.ts';
 
-/** Where what outlives the process is pinned: a folder of bpffs per network namespace, and in it one per interface. */
-const FOLDER = `${BPFFS}/barewire/redirect`;
-
-/** The pins of one interface. */
+/** The pins of one interface, which keep program and rules while the machine runs. */
 export interface RedirectPins {
-  readonly folder: string;
+  readonly place: Place;
   /** The attachment to the interface. */
   readonly link: string;
   /** The attachment that sends replies. */
@@ -15,33 +15,83 @@ export interface RedirectPins {
   map(name: string): string;
 }
 
-export function pinsOf(netns: string | undefined, interfaceName: string): RedirectPins {
-  const folder = `${FOLDER}/${namespaceInode(netns)}/${interfaceName}`;
+/** What is written to disk, and makes the same anew after a reboot. */
+export interface SavedRedirect {
+  readonly rules: readonly RedirectRule[];
+  readonly replies: boolean;
+  readonly flows: number;
+  readonly mode: 'auto' | 'driver' | 'generic';
+}
+
+const SUBJECT = 'redirect';
+const FORMAT = 1;
+
+export function pinsOf(interfaceName: string, netns: string | undefined, roots?: Roots): RedirectPins {
+  const place = placeOf(SUBJECT, interfaceName, netns, roots);
   return {
-    folder,
-    link: `${folder}/link`,
-    replies: `${folder}/replies`,
-    map: (name) => `${folder}/map-${name}`,
+    place,
+    link: `${place.pins}/link`,
+    replies: `${place.pins}/replies`,
+    map: (name) => `${place.pins}/map-${name}`,
   };
 }
 
-/** Names of interfaces of a namespace that have pins. */
-export function pinnedInterfaces(netns: string | undefined): string[] {
-  return entries(`${FOLDER}/${namespaceInode(netns)}`);
+/** Interfaces of which something is kept, in all namespaces. */
+export function keptPlaces(roots?: Roots): Place[] {
+  return placesKept(SUBJECT, roots);
 }
 
 /** Takes every pin of an interface away, the attachments first. Whether there were any. */
-export function removePins(pins: RedirectPins): boolean {
-  const names = entries(pins.folder);
+export function removePins({ place }: RedirectPins): boolean {
+  const names = entries(place.pins);
   const last = (name: string): number => (name.startsWith('map-') ? 1 : 0);
-  for (const name of names.toSorted((a, b) => last(a) - last(b))) unpin(`${pins.folder}/${name}`);
+  for (const name of names.toSorted((a, b) => last(a) - last(b))) unpin(`${place.pins}/${name}`);
   try {
-    rmdirSync(pins.folder);
-    rmdirSync(pins.folder.slice(0, pins.folder.lastIndexOf('/')));
+    rmdirSync(place.pins);
   } catch {
-    // Not there, or another interface's pins are beside it.
+    // It was not there.
   }
   return names.length > 0;
+}
+
+/** Whether anything of the interface is pinned. */
+export function isPinned({ place }: RedirectPins): boolean {
+  return entries(place.pins).length > 0;
+}
+
+/** Writes down what is to be there after a reboot, in one step. */
+export function save({ state }: Place, saved: SavedRedirect): void {
+  const text = JSON.stringify({ format: FORMAT, ...saved }, undefined, 2);
+  writeDurably(`${state}/rules.json`, [Buffer.from(`${text}\n`)]);
+}
+
+/**
+ * What was written down; undefined for nothing.
+ *
+ * @throws BarewireError `BW_STATE` for what this version did not write.
+ */
+export function readSaved({ state }: Place): SavedRedirect | undefined {
+  const path = `${state}/rules.json`;
+  const bytes = readIfThere(path);
+  if (bytes === undefined) return undefined;
+  try {
+    const saved = JSON.parse(Buffer.from(bytes).toString()) as SavedRedirect & { readonly format: number };
+    if (saved.format !== FORMAT || !Array.isArray(saved.rules)) throw new Error(`format ${saved.format}`);
+    checkRules(saved.rules);
+    return saved;
+  } catch (error) {
+    throw new BarewireError('BW_STATE', `${path} is none that this version wrote`, {
+      cause: error,
+      hint: 'Mend it by hand, or detach the interface and add its rules anew.',
+    });
+  }
+}
+
+/** Forgets what was written down; whether there was anything. */
+export function forget({ state }: Place): boolean {
+  const there = readIfThere(`${state}/rules.json`) !== undefined;
+  removeFolder(state);
+  return there;
 }
 
 function entries(folder: string): string[] {
@@ -51,9 +101,4 @@ function entries(folder: string): string[] {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
     throw error;
   }
-}
-
-/** What tells namespaces apart as long as they live: bpffs is one for all of them. */
-function namespaceInode(netns: string | undefined): string {
-  return withNetns(netns, () => String(statSync('/proc/thread-self/ns/net').ino));
 }

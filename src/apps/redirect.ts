@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import {
   attachXdp,
   BpfMap,
-  ensureBpffs,
   type LiveMaps,
   load,
   type ModeRefusal,
@@ -15,6 +14,9 @@ import {
   XdpLink,
 } from '../bpf/index.ts';
 import { BarewireError } from '../error.ts';
+import { takeLock } from '../filter/lock.ts';
+import { requireLastingBpffs } from '../filter/pins.ts';
+import type { Place, Roots } from '../filter/place.ts';
 import { Netlink, type XdpMode } from '../netlink/index.ts';
 import {
   type RedirectMaps,
@@ -25,15 +27,21 @@ import {
 } from '../programs/redirect-ports.ts';
 import type { MapSpec } from '../spec/index.ts';
 import { type PortRedirect, portRedirects } from './redirect-events.ts';
-import { pinnedInterfaces, pinsOf, type RedirectPins, removePins } from './redirect-pins.ts';
+import {
+  forget,
+  isPinned,
+  keptPlaces,
+  pinsOf,
+  type RedirectPins,
+  readSaved,
+  removePins,
+  type SavedRedirect,
+  save,
+} from './redirect-pins.ts';
 import { checkRules, type RedirectRule } from './redirect-rule.ts';
 import { type RuleStatus, RuleTable } from './redirect-table.ts';
 
-export interface RedirectorOptions {
-  /** Its name. */
-  readonly interface: string;
-  /** Where the interface lies, by name or path. Default is the caller's namespace. */
-  readonly netns?: string | undefined;
+export interface RedirectorOptions extends RedirectorPlace {
   /** Default is `auto`: driver mode, and generic mode where the driver refuses. */
   readonly mode?: XdpMode | 'auto';
   /** Evict another owner's program. Default is false. */
@@ -48,8 +56,12 @@ export interface RedirectorOptions {
 
 /** Where a redirector is. */
 export interface RedirectorPlace {
+  /** Its name. */
   readonly interface: string;
+  /** Where the interface lies, by name or path. Default is the caller's namespace. */
   readonly netns?: string | undefined;
+  /** Where what outlives its process is kept. */
+  readonly roots?: Roots | undefined;
 }
 
 /**
@@ -71,14 +83,17 @@ export class Redirector implements Disposable {
   readonly #maps: LiveMaps<RedirectMaps>;
   readonly #rules: RuleTable;
   readonly #own: readonly Disposable[];
+  /** Where it is kept; undefined when it dies with the process. */
+  readonly #place: Place | undefined;
 
-  private constructor(standing: Standing, own: readonly Disposable[]) {
+  private constructor(standing: Standing, own: readonly Disposable[], place: Place | undefined) {
     this.interface = standing.interface;
     this.mode = standing.mode;
     this.refusals = standing.refusals;
     this.#maps = standing.maps;
     this.#rules = new RuleTable(standing.maps, standing.interface.name);
     this.#own = own;
+    this.#place = place;
   }
 
   /**
@@ -94,52 +109,76 @@ export class Redirector implements Disposable {
   }
 
   /**
-   * Attaches for good, or takes up what an earlier call left and adds the rules to those that are there.
+   * Attaches for good, or takes up what an earlier call left and adds the rules to those that are there; after a
+   * reboot, to those that were saved.
    *
-   * @throws As {@link open}; as {@link add}; BarewireError `BW_PIN_MISMATCH` for what another version left.
+   * @throws As {@link open}; as {@link add}; BarewireError `BW_PIN_MISMATCH` or `BW_STATE` for what another version
+   *   left, `BW_NO_BPFFS` where nothing can be pinned, `BW_BUSY` while another process changes the same.
    */
   static keep(options: RedirectorOptions): Redirector {
     checkRules(options.rules ?? []);
     requireInterface(options);
-    ensureBpffs();
-    const pins = pinsOf(options.netns, options.interface);
+    const pins = pinsOf(options.interface, options.netns, options.roots);
+    using _lock = takeLock(pins.place.lock);
+    requireLastingBpffs(pins.place.pins);
     let fresh = false;
     try {
-      return Redirector.#build((own) => {
-        let maps = pinnedMaps(pins, own);
-        fresh = maps === undefined;
-        maps ??= createMaps(options, own, pins);
+      const redirector = Redirector.#build((own) => {
+        const pinned = pinnedMaps(pins, own);
+        fresh = pinned === undefined;
+        const saved = pinned === undefined ? readSaved(pins.place) : undefined;
+        const wanted = saved === undefined ? options : together(saved, options);
+        const maps = pinned ?? createMaps(wanted, own, pins);
         const standing = takeUp(options, pins, maps, own);
-        if (standing === undefined) return attach(options, maps, own, pins);
+        if (standing === undefined) return attach(wanted, maps, own, pins);
         new RuleTable(maps, options.interface).add(options.rules ?? []);
         if (options.replies === true) sendReplies(options, maps, own, pins);
         return standing;
-      });
+      }, pins.place);
+      redirector.#save(pins.place, options.mode);
+      return redirector;
     } catch (error) {
       if (fresh) removePins(pins);
       throw error;
     }
   }
 
+  /**
+   * Attaches what was saved, as after a reboot; what stands is left standing.
+   *
+   * @throws As {@link keep}; BarewireError `BW_NOT_FOUND` when nothing is saved.
+   */
+  static restore(place: RedirectorPlace): Redirector {
+    const { place: kept } = pinsOf(place.interface, place.netns, place.roots);
+    if (readSaved(kept) === undefined) throw nothingKept(place, kept);
+    return Redirector.keep(place);
+  }
+
   /** Opens what {@link keep} left. @throws BarewireError `BW_NOT_FOUND` when there is nothing. */
   static openKept(place: RedirectorPlace): Redirector {
-    const pins = pinsOf(place.netns, place.interface);
+    const pins = pinsOf(place.interface, place.netns, place.roots);
     return Redirector.#build((own) => {
       const maps = pinnedMaps(pins, own);
       const standing = maps && takeUp(place, pins, maps, own);
-      if (standing === undefined) throw nothingKept(place);
+      if (standing === undefined) throw nothingKept(place, pins.place);
       return standing;
+    }, pins.place);
+  }
+
+  /** Interfaces of which something is kept, in all namespaces: pinned, or saved and not restored since a reboot. */
+  static kept(roots?: Roots): (RedirectorPlace & { readonly pinned: boolean })[] {
+    return keptPlaces(roots).map(({ interface: name, netns }) => {
+      const place = { interface: name, netns, roots };
+      return { ...place, pinned: isPinned(pinsOf(name, netns, roots)) };
     });
   }
 
-  /** Interfaces of a namespace on which something was kept. */
-  static kept(netns?: string): string[] {
-    return pinnedInterfaces(netns);
-  }
-
-  /** Takes away what {@link keep} left: program, rules, counters. Whether there was anything. */
+  /** Takes away what {@link keep} left: program, rules, counters, and what is saved. Whether there was anything. */
   static remove(place: RedirectorPlace): boolean {
-    return removePins(pinsOf(place.netns, place.interface));
+    const pins = pinsOf(place.interface, place.netns, place.roots);
+    using _lock = takeLock(pins.place.lock);
+    const pinned = removePins(pins);
+    return forget(pins.place) || pinned;
   }
 
   /** Whether replies are sent from the port that was asked for. */
@@ -153,12 +192,12 @@ export class Redirector implements Disposable {
    * @throws ArgumentError; BarewireError `BW_EXISTS` when a port leads elsewhere, `BW_LIMIT` beyond 1024 rules.
    */
   add(...rules: readonly RedirectRule[]): void {
-    this.#rules.add(rules);
+    this.#change(() => this.#rules.add(rules));
   }
 
   /** Removes the rule of a port; whether there was one. */
   delete(asked: Pick<RedirectRule, 'protocol' | 'from'>): boolean {
-    return this.#rules.remove(asked);
+    return this.#change(() => this.#rules.remove(asked));
   }
 
   /** All rules, by protocol and port, with what they did. */
@@ -184,11 +223,31 @@ export class Redirector implements Disposable {
     this.close();
   }
 
+  /** Changes what is kept alone, and saves it. */
+  #change<T>(task: () => T): T {
+    if (this.#place === undefined) return task();
+    using _lock = takeLock(this.#place.lock);
+    const result = task();
+    this.#save(this.#place);
+    return result;
+  }
+
+  #save(place: Place, asked?: RedirectorOptions['mode']): void {
+    const mode = asked === undefined || asked === 'auto' ? readSaved(place)?.mode : asked;
+    const rules = this.list().map(({ protocol, from, to }) => ({ protocol, from, to }));
+    save(place, {
+      rules,
+      replies: this.replies,
+      flows: this.#maps.flows.spec.maxEntries,
+      mode: mode === 'driver' || mode === 'generic' ? mode : 'auto',
+    });
+  }
+
   /** Gives everything back when a step fails. */
-  static #build(make: (own: Disposable[]) => Standing): Redirector {
+  static #build(make: (own: Disposable[]) => Standing, place?: Place): Redirector {
     const own: Disposable[] = [];
     try {
-      return new Redirector(make(own), own);
+      return new Redirector(make(own), own, place);
     } catch (error) {
       closeAll(own);
       throw error;
@@ -323,16 +382,28 @@ function requireInterface({ interface: name, netns }: RedirectorPlace): void {
   net.links.get(name);
 }
 
-function nothingKept(place: RedirectorPlace): BarewireError {
+function nothingKept(place: RedirectorPlace, kept: Place): BarewireError {
   requireInterface(place);
-  const { interface: name, netns } = place;
-  const others = pinnedInterfaces(netns);
-  return new BarewireError('BW_NOT_FOUND', `no ports are redirected for good on ${name}`, {
-    hint:
-      others.length > 0
-        ? `They are on ${others.join(', ')}.`
-        : `Add a rule: barewire redirect add ${name} udp 7999 7998`,
-  });
+  const name = place.interface;
+  const others = Redirector.kept(place.roots).filter(({ pinned, netns }) => pinned && netns === place.netns);
+  const hint =
+    readSaved(kept) !== undefined
+      ? `Rules are saved from before: barewire redirect restore ${name}`
+      : others.length > 0
+        ? `They are on ${others.map((other) => other.interface).join(', ')}.`
+        : `Add a rule: barewire redirect add ${name} udp 7999 7998`;
+  return new BarewireError('BW_NOT_FOUND', `no ports are redirected for good on ${name}`, { hint });
+}
+
+/** What was saved, and what is asked for beside it. */
+function together(saved: SavedRedirect, options: RedirectorOptions): RedirectorOptions {
+  return {
+    ...options,
+    flows: saved.flows,
+    mode: options.mode === undefined || options.mode === 'auto' ? saved.mode : options.mode,
+    rules: [...saved.rules, ...(options.rules ?? [])],
+    replies: saved.replies || options.replies === true,
+  };
 }
 
 /** The one family of cards that takes programs (nfp) has arrays and hashes only. */

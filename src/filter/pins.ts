@@ -116,7 +116,7 @@ export class Pins {
 }
 
 /** Mounts bpffs where it is expected and missing, and refuses where its pins would vanish with the caller. */
-function requireLastingBpffs(folder: string): void {
+export function requireLastingBpffs(folder: string): void {
   if (!folder.startsWith(`${BPFFS}/`) || isOnBpffs(BPFFS)) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     return;

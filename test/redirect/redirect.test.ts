@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +21,12 @@ const stock = takeStock();
 const lab = Lab.create({ hosts: ['client', 'server'], wires: [{ between: ['client', 'server'] }] });
 const client = lab.host('client');
 const server = lab.host('server');
+const roots = {
+  pins: `${BPFFS}/bw-redirect-${process.pid}`,
+  state: mkdtempSync(join(tmpdir(), 'barewire-redirect-')),
+};
+process.env.BAREWIRE_PINS = roots.pins;
+process.env.BAREWIRE_STATE = roots.state;
 const place = { interface: 'eth0', netns: server.namespace };
 const udp: RedirectRule = { protocol: 'udp', from: 7999, to: 7998 };
 const tcp: RedirectRule = { protocol: 'tcp', from: 7999, to: 7998 };
@@ -30,6 +38,8 @@ after(async () => {
   await echo.ended;
   Redirector.remove(place);
   lab.destroy();
+  rmSync(roots.pins, { recursive: true, force: true });
+  rmSync(roots.state, { recursive: true });
   requireNoLeaks(stock);
 });
 
@@ -174,7 +184,7 @@ describe('redirected ports', () => {
 });
 
 describe('ports that are redirected for good', () => {
-  const folder = `${BPFFS}/barewire/redirect`;
+  const folder = `${roots.pins}/redirect`;
   const barewire = (...args: string[]): Running =>
     new Running(server.spawn(process.execPath, [MAIN, 'redirect', ...args]));
   const told = async (...args: string[]): Promise<string> => {
@@ -256,6 +266,39 @@ describe('ports that are redirected for good', () => {
     assert.equal(Redirector.remove({ ...place, interface: 'bw0' }), true);
     assert.equal(Redirector.remove({ ...place, interface: 'bw0' }), false);
     server.net.links.delete('bw0');
+  });
+
+  it('come back after a reboot, in which the pins are lost and the file stays', async () => {
+    await told('add', 'eth0', 'udp', '7999', '7998', 'tcp', '7999', '7998', '--replies', '--mode', 'generic');
+    await told('remove', 'eth0', 'tcp', '7999');
+    await told('add', 'eth0', 'udp', '53', '7998');
+    const kept = Redirector.kept().map(({ interface: name, netns, pinned }) => ({ name, netns, pinned }));
+    assert.deepEqual(kept, [{ name: 'eth0', netns: server.namespace, pinned: true }]);
+    rmSync(roots.pins, { recursive: true });
+    await gone([]);
+    assert.match(await told('list'), /rules are saved from before, and wait for redirect restore/);
+    assert.match(
+      await refusal('list', 'eth0'),
+      /rules are saved from before: barewire redirect restore eth0$/,
+    );
+    assert.match(
+      await told('restore'),
+      /^Redirecting on eth0 by 2 rules in generic mode, replies included$/m,
+    );
+    assert.deepEqual(ask({ protocol: 'udp', address: '10.77.0.2', port: 53 }).ports, [53]);
+    // A second call leaves standing what stands.
+    assert.match(await told('restore', 'eth0'), /by 2 rules in generic mode/);
+
+    const [file = ''] = readdirSync(roots.state, { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('rules.json'))
+      .map((name) => join(roots.state, name));
+    rmSync(roots.pins, { recursive: true });
+    await gone([]);
+    writeFileSync(file, '{"format":1,"rules":[{"protocol":"udp"');
+    assert.match(await refusal('restore', 'eth0'), /rules\.json is none that this version wrote; mend it/);
+    assert.equal(attached(), 0);
+    await told('detach', 'eth0');
+    assert.match(await refusal('restore', 'eth0'), /^no ports are redirected for good on eth0; add a rule/);
   });
 
   it('leave nothing when they cannot be attached', async () => {

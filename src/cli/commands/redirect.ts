@@ -77,7 +77,7 @@ const add: Command = command({
   name: 'add',
   summary: 'Redirect ports for good: the rules stay when the command ends',
   description: [
-    'Program, rules and counters are pinned on the BPF file system; add joins rules that are there, remove and detach take them away. All rules of one call are added, or none.',
+    'Program, rules and counters are pinned on the BPF file system, and the rules saved for restore after a reboot; add joins rules that are there, remove and detach take them away. All rules of one call are added, or none.',
   ],
   positionals: [where, rules],
   options: { replies, flows, mode, netns: here, replace, json },
@@ -144,14 +144,48 @@ const list: Command = command({
   async run({ args, options }, { output }) {
     const { Redirector } = await import('../../apps/redirect.ts');
     const { netns } = options;
-    const names = args.interface === undefined ? Redirector.kept(netns) : [args.interface];
-    if (names.length === 0 && !options.json) output.note('No ports are redirected for good');
-    for (const name of names) {
-      using redirector = Redirector.openKept({ interface: name, netns });
+    const all = args.interface === undefined && netns === undefined;
+    const kept = Redirector.kept().filter((place) => all || place.netns === netns);
+    const places = args.interface === undefined ? kept : [{ interface: args.interface, netns, pinned: true }];
+    if (places.length === 0 && !options.json) output.note('No ports are redirected for good');
+    for (const place of places) {
+      if (!place.pinned) {
+        output.note(`${whereIs(place)}: rules are saved from before, and wait for redirect restore`);
+        continue;
+      }
+      using redirector = Redirector.openKept(place);
       const rules = redirector.list();
-      if (options.json) output.json({ ...described(redirector), rules });
+      if (options.json) output.json({ ...described(redirector), netns: place.netns, rules });
       else output.write(`${greeting(redirector)}\n${ruleTable(rules, output).join('\n')}\n`);
     }
+  },
+});
+
+const restore: Command = command({
+  name: 'restore',
+  summary: 'Attach the saved rules again, as after a reboot',
+  description: [
+    'What add made is saved under /var/lib/barewire. Without an interface, all that was saved is attached; an interface that is not there yet is an error, and the others are attached all the same.',
+  ],
+  positionals: [{ ...where, summary: 'The interface (default: all that have saved rules)', optional: true }],
+  options: { netns: here },
+  examples: [{ does: 'At boot', line: 'barewire redirect restore' }],
+  async run({ args, options }, { output }) {
+    const { Redirector } = await import('../../apps/redirect.ts');
+    const { netns } = options;
+    const places = args.interface === undefined ? Redirector.kept() : [{ interface: args.interface, netns }];
+    let failed: unknown;
+    for (const place of places) {
+      try {
+        using redirector = Redirector.restore(place);
+        output.note(greeting(redirector));
+      } catch (error) {
+        if (!(error instanceof BarewireError)) throw error;
+        if (failed !== undefined) output.note(`${whereIs(place)}: ${error.message}`);
+        failed ??= error;
+      }
+    }
+    if (failed !== undefined) throw failed;
   },
 });
 
@@ -193,7 +227,7 @@ export const redirect: CommandGroup = group({
     'barewire redirect INTERFACE RULE… is short for redirect run, which lasts as long as the command; add makes rules that stay.',
   ],
   usual: 'run',
-  commands: [run, add, remove, list, watch, detach],
+  commands: [run, add, remove, list, watch, restore, detach],
 });
 
 function words(...list: readonly string[]): { readonly from: 'words'; readonly words: readonly string[] } {
@@ -202,6 +236,16 @@ function words(...list: readonly string[]): { readonly from: 'words'; readonly w
 
 function plural(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? '' : 's'}`;
+}
+
+function whereIs({
+  interface: name,
+  netns,
+}: {
+  readonly interface: string;
+  readonly netns?: string | undefined;
+}): string {
+  return netns === undefined ? name : `${name} in ${netns}`;
 }
 
 function described({ interface: { name }, mode, replies }: Redirector): object {
