@@ -1,10 +1,11 @@
-/** Sends bytes to an address and port and prints what came back, as one line of JSON. */
+/** Sends bytes to addresses and ports, a question a line of its input, and prints what came back as one line of JSON. */
 import { createHash, randomBytes } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
-import { argv, stdout } from 'node:process';
+import { stdin, stdout } from 'node:process';
+import { createInterface } from 'node:readline';
 
-/** What is asked, as the program's only argument. */
+/** What is asked, as JSON. */
 export interface Question {
   readonly protocol: 'tcp' | 'udp';
   readonly address: string;
@@ -27,31 +28,37 @@ export interface Answer {
   readonly lost: number;
 }
 
-const PATIENCE = 700;
-const { protocol, address, port, size = 100, times = 1, from } = JSON.parse(argv[2] ?? '{}') as Question;
-const ports: number[] = [];
-let same = 0;
-let lost = 0;
+const PATIENCE = 500;
 const hash = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
-for (let i = 0; i < times; i++) {
-  const sent = randomBytes(size);
-  const got = await (protocol === 'udp' ? overUdp(sent) : overTcp(sent));
-  if (got === undefined) {
-    lost++;
-    continue;
-  }
-  ports.push(got.port);
-  if (hash(got.bytes) === hash(sent)) same++;
+for await (const line of createInterface({ input: stdin })) {
+  stdout.write(`${JSON.stringify(await answer(JSON.parse(line) as Question))}\n`);
 }
-stdout.write(`${JSON.stringify({ same, ports, lost } satisfies Answer)}\n`);
+
+async function answer(question: Question): Promise<Answer> {
+  const { protocol, size = 100, times = 1 } = question;
+  const ports: number[] = [];
+  let same = 0;
+  let lost = 0;
+  for (let i = 0; i < times; i++) {
+    const sent = randomBytes(size);
+    const got = await (protocol === 'udp' ? overUdp(question, sent) : overTcp(question, sent));
+    if (got === undefined) {
+      lost++;
+      continue;
+    }
+    ports.push(got.port);
+    if (hash(got.bytes) === hash(sent)) same++;
+  }
+  return { same, ports, lost };
+}
 
 interface Got {
   readonly bytes: Uint8Array;
   readonly port: number;
 }
 
-function overUdp(sent: Uint8Array): Promise<Got | undefined> {
+function overUdp({ address, port, from }: Question, sent: Uint8Array): Promise<Got | undefined> {
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');
   return new Promise((resolve) => {
     const end = (got: Got | undefined): void => {
@@ -66,7 +73,7 @@ function overUdp(sent: Uint8Array): Promise<Got | undefined> {
   });
 }
 
-function overTcp(sent: Uint8Array): Promise<Got | undefined> {
+function overTcp({ address, port, from }: Question, sent: Uint8Array): Promise<Got | undefined> {
   return new Promise((resolve) => {
     const parts: Uint8Array[] = [];
     let asked = 0;

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -36,6 +38,8 @@ before(() => echo.until(({ stdout }) => stdout.includes('ready'), 'it was ready'
 after(async () => {
   echo.child.kill();
   await echo.ended;
+  asker.stdin!.end();
+  await once(asker, 'close');
   Redirector.remove(place);
   lab.destroy();
   rmSync(roots.pins, { recursive: true, force: true });
@@ -43,8 +47,13 @@ after(async () => {
   requireNoLeaks(stock);
 });
 
-const ask = (question: Question): Answer =>
-  JSON.parse(client.exec(process.execPath, [ASK, JSON.stringify(question)])) as Answer;
+const asker = client.spawn(process.execPath, [ASK], { stdio: ['pipe', 'pipe', 'inherit'] });
+const answers = createInterface({ input: asker.stdout! })[Symbol.asyncIterator]();
+async function ask(question: Question): Promise<Answer> {
+  asker.stdin!.write(`${JSON.stringify(question)}\n`);
+  const { value } = await answers.next();
+  return JSON.parse(value as string) as Answer;
+}
 const attached = (): number => server.net.links.get('eth0').xdp.length;
 const ours = (): string[] =>
   [...objectIds('program')].flatMap((id) => {
@@ -81,15 +90,15 @@ describe('redirected ports', () => {
       using redirector = Redirector.open({ ...place, rules: [udp, tcp], replies: true });
       for (const address of ['10.77.0.2', 'fd00:77::2']) {
         for (const size of [0, 1, 100, 1401]) {
-          const answer = ask({ protocol: 'udp', address, port: 7999, size, times: 3 });
+          const answer = await ask({ protocol: 'udp', address, port: 7999, size, times: 3 });
           assert.deepEqual(answer, { same: 3, ports: [7999, 7999, 7999], lost: 0 }, `${address} ${size}`);
         }
         // A reply that comes in fragments has its ports in the first of them; what is asked must not.
-        const large = ask({ protocol: 'udp', address, port: 7998, size: 5000 });
+        const large = await ask({ protocol: 'udp', address, port: 7998, size: 5000 });
         assert.deepEqual(large, { same: 1, ports: [7998], lost: 0 });
-        assert.deepEqual(ask({ protocol: 'udp', address, port: 7999, size: 5000 }).lost, 1);
+        assert.deepEqual((await ask({ protocol: 'udp', address, port: 7999, size: 5000 })).lost, 1);
         for (const size of [1, 4_000_000]) {
-          const answer = ask({ protocol: 'tcp', address, port: 7999, size });
+          const answer = await ask({ protocol: 'tcp', address, port: 7999, size });
           assert.deepEqual(answer, { same: 1, ports: [7999], lost: 0 }, `${address} ${size}`);
         }
       }
@@ -102,29 +111,32 @@ describe('redirected ports', () => {
     });
   }
 
-  it('answer from the real port without replies, and whoever asks the real port gets it', () => {
+  it('answer from the real port without replies, and whoever asks the real port gets it', async () => {
     using plain = Redirector.open({ ...place, rules: [udp] });
-    assert.deepEqual(ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 }).ports, [7998]);
+    assert.deepEqual((await ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 })).ports, [7998]);
     plain.close();
     using redirector = Redirector.open({ ...place, rules: [udp], replies: true });
     const from = 40_123;
-    const asked = (port: number): number | undefined =>
-      ask({ protocol: 'udp', address: '10.77.0.2', port, from }).ports[0];
-    assert.deepEqual([7999, 7998, 7999, 7998].map(asked), [7999, 7998, 7999, 7998]);
+    const asked = async (port: number): Promise<number | undefined> =>
+      (await ask({ protocol: 'udp', address: '10.77.0.2', port, from })).ports[0];
+    for (const port of [7999, 7998, 7999, 7998]) assert.equal(await asked(port), port);
     assert.equal(redirector.list()[0]!.replies, 2n);
   });
 
-  it('come and go while it runs, each port with the answers to its own', () => {
+  it('come and go while it runs, each port with the answers to its own', async () => {
     using redirector = Redirector.open({ ...place, replies: true });
-    const asked = (port: number): number[] => [
-      ...ask({ protocol: 'udp', address: 'fd00:77::2', port }).ports,
+    const asked = async (port: number): Promise<number[]> => [
+      ...(await ask({ protocol: 'udp', address: 'fd00:77::2', port })).ports,
     ];
-    assert.deepEqual(asked(7999), []);
+    assert.deepEqual(await asked(7999), []);
     redirector.add(udp, { protocol: 'udp', from: 53, to: 7998 }, tcp);
-    assert.deepEqual([...asked(7999), ...asked(53), ...asked(7998)], [7999, 53, 7998]);
+    assert.deepEqual(
+      [...(await asked(7999)), ...(await asked(53)), ...(await asked(7998))],
+      [7999, 53, 7998],
+    );
     assert.equal(redirector.delete(udp), true);
     assert.equal(redirector.delete(udp), false);
-    assert.deepEqual([asked(7999), asked(53)], [[], [53]]);
+    assert.deepEqual([await asked(7999), await asked(53)], [[], [53]]);
     assert.deepEqual(
       redirector.list().map(({ protocol, from, to }) => [protocol, from, to]),
       [
@@ -132,25 +144,25 @@ describe('redirected ports', () => {
         ['udp', 53, 7998],
       ],
     );
-    assert.deepEqual(ask({ protocol: 'tcp', address: 'fd00:77::2', port: 7999 }).ports, [7999]);
+    assert.deepEqual((await ask({ protocol: 'tcp', address: 'fd00:77::2', port: 7999 })).ports, [7999]);
   });
 
-  it('work in generic mode too', () => {
+  it('work in generic mode too', async () => {
     using redirector = Redirector.open({ ...place, rules: [udp, tcp], replies: true, mode: 'generic' });
     assert.equal(redirector.mode, 'generic');
-    assert.deepEqual(ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 }).ports, [7999]);
-    const answer = ask({ protocol: 'tcp', address: 'fd00:77::2', port: 7999, size: 500_000 });
+    assert.deepEqual((await ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 })).ports, [7999]);
+    const answer = await ask({ protocol: 'tcp', address: 'fd00:77::2', port: 7999, size: 500_000 });
     assert.deepEqual(answer, { same: 1, ports: [7999], lost: 0 });
   });
 
   it('are told as they happen, to one reader, who gets nothing of before', async () => {
     using redirector = Redirector.open({ ...place, rules: [udp] });
-    ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 });
+    await ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 });
     const events = redirector.events();
     const first = events.next();
     await assert.rejects(redirector.events().next(), { code: 'BW_BUSY' });
-    ask({ protocol: 'udp', address: '10.77.0.2', port: 7999, from: 40_001 });
-    ask({ protocol: 'udp', address: 'fd00:77::2', port: 7999, from: 40_002, size: 10 });
+    await ask({ protocol: 'udp', address: '10.77.0.2', port: 7999, from: 40_001 });
+    await ask({ protocol: 'udp', address: 'fd00:77::2', port: 7999, from: 40_002, size: 10 });
     const shown = ({ time: _, ...event }: PortRedirect): object => event;
     const common = { protocol: 'udp', from: 7999, to: 7998 };
     const got = [(await first).value as PortRedirect, (await events.next()).value as PortRedirect];
@@ -208,9 +220,12 @@ describe('ports that are redirected for good', () => {
       await told('add', 'eth0', 'udp', '7999', '7998', '--replies'),
       /^Redirecting on eth0 by 1 rule in driver mode, replies included$/m,
     );
-    assert.deepEqual(ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 }).ports, [7999]);
+    assert.deepEqual((await ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 })).ports, [7999]);
     await told('add', 'eth0', 'tcp', '7999', '7998', 'udp', '53', '7998');
-    assert.deepEqual(ask({ protocol: 'tcp', address: 'fd00:77::2', port: 7999, size: 9 }).ports, [7999]);
+    assert.deepEqual(
+      (await ask({ protocol: 'tcp', address: 'fd00:77::2', port: 7999, size: 9 })).ports,
+      [7999],
+    );
     const listed = JSON.parse(await told('list', '--json')) as {
       rules: Record<string, unknown>[];
       replies: boolean;
@@ -225,7 +240,7 @@ describe('ports that are redirected for good', () => {
     await watching.until(({ stderr }) => stderr.includes('Redirecting'), 'it watched');
     // It listens a moment after it says so: ask until it has heard.
     while (watching.child.exitCode === null) {
-      ask({ protocol: 'udp', address: '10.77.0.2', port: 53 });
+      await ask({ protocol: 'udp', address: '10.77.0.2', port: 53 });
       await sleep(20);
     }
     const { stdout } = await watching.ended;
@@ -236,10 +251,10 @@ describe('ports that are redirected for good', () => {
     await killed.until(({ stderr }) => stderr.includes('Redirecting'), 'it watched');
     killed.child.kill('SIGKILL');
     await killed.ended;
-    assert.deepEqual(ask({ protocol: 'udp', address: '10.77.0.2', port: 53 }).ports, [53]);
+    assert.deepEqual((await ask({ protocol: 'udp', address: '10.77.0.2', port: 53 })).ports, [53]);
 
     assert.match(await told('remove', 'eth0', 'udp', '53'), /^2 rules left on eth0$/m);
-    assert.deepEqual(ask({ protocol: 'udp', address: '10.77.0.2', port: 53 }).ports, []);
+    assert.deepEqual((await ask({ protocol: 'udp', address: '10.77.0.2', port: 53 })).ports, []);
     assert.match(await refusal('eth0', 'udp', '1', '2'), /^eth0 has another owner's XDP program/);
     await told('detach', 'eth0');
     await gone(before);
@@ -285,7 +300,7 @@ describe('ports that are redirected for good', () => {
       await told('restore'),
       /^Redirecting on eth0 by 2 rules in generic mode, replies included$/m,
     );
-    assert.deepEqual(ask({ protocol: 'udp', address: '10.77.0.2', port: 53 }).ports, [53]);
+    assert.deepEqual((await ask({ protocol: 'udp', address: '10.77.0.2', port: 53 })).ports, [53]);
     // A second call leaves standing what stands.
     assert.match(await told('restore', 'eth0'), /by 2 rules in generic mode/);
 
@@ -345,7 +360,7 @@ describe('barewire redirect', () => {
         server.spawn(process.execPath, [MAIN, 'redirect', 'eth0', 'udp', '7999', '7998', '--replies']),
       );
       await running.until(({ stderr }) => stderr.includes('Redirecting'), 'it redirected');
-      assert.deepEqual(ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 }).ports, [7999]);
+      assert.deepEqual((await ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 })).ports, [7999]);
       running.child.kill(signal);
       const { stdout } = await running.ended;
       if (signal === 'SIGTERM') assert.match(stdout, /^udp +7999 +7998 +1 /m);
@@ -359,7 +374,7 @@ describe('barewire redirect', () => {
     );
     await running.until(({ stderr }) => stderr.includes('Redirecting'), 'it redirected');
     while (running.child.exitCode === null) {
-      ask({ protocol: 'udp', address: '10.77.0.2', port: 7999, from: 40_007 });
+      await ask({ protocol: 'udp', address: '10.77.0.2', port: 7999, from: 40_007 });
       await sleep(20);
     }
     const { code, stdout } = await running.ended;
