@@ -33,6 +33,14 @@ export {
 } from './apps/doctor.ts';
 export { Dropper } from './apps/drop.ts';
 export {
+  type LoadOnOptions,
+  loadOn,
+  type Placed,
+  type Unloaded,
+  type UnloadOptions,
+  unloadFrom,
+} from './apps/load.ts';
+export {
   type DirectionCounts,
   Monitor,
   type MonitorOptions,

@@ -1,8 +1,10 @@
 import { ArgumentError } from '../error.ts';
+import type { ObjectSpec } from '../object/index.ts';
 import type { MapSpec, MapSpecs, ProgramSpec } from '../spec/index.ts';
 import type { Fd } from '../sys/index.ts';
 import { BpfMap } from './map.ts';
 import type { ReadValue, WriteValue } from './map-value.ts';
+import { type LoadedObject, type LoadObjectOptions, loadObjectSpec } from './object.ts';
 import { requireSame } from './pin.ts';
 import { Program, type ProgramOptions } from './program.ts';
 import { RingBuffer } from './ring-buffer.ts';
@@ -31,13 +33,23 @@ export interface Loaded<M extends MapSpecs = MapSpecs> extends Disposable {
 }
 
 /**
- * Creates a program's maps and loads it.
+ * Creates a program's maps and loads it; of an object file, all of its programs, as `loadObjectSpec` does.
  *
  * Nothing is attached. When anything fails, what was made is closed again.
  *
  * @throws VerifierError when the verifier refuses it; SystemError otherwise.
  */
-export function load<M extends MapSpecs>(spec: ProgramSpec<M>, options: LoadOptions<M> = {}): Loaded<M> {
+export function load(object: ObjectSpec, options?: LoadObjectOptions): LoadedObject;
+export function load<M extends MapSpecs>(spec: ProgramSpec<M>, options?: LoadOptions<M>): Loaded<M>;
+export function load(
+  spec: ProgramSpec | ObjectSpec,
+  options: LoadOptions | LoadObjectOptions = {},
+): Loaded | LoadedObject {
+  if ('instructions' in spec) return loadProgram(spec, options as LoadOptions);
+  return loadObjectSpec(spec, options as LoadObjectOptions);
+}
+
+function loadProgram<M extends MapSpecs>(spec: ProgramSpec<M>, options: LoadOptions<M>): Loaded<M> {
   const given = options.maps as Readonly<Record<string, BpfMap | RingBuffer | undefined>> | undefined;
   const maps: Record<string, BpfMap | RingBuffer> = {};
   const own: Disposable[] = [];

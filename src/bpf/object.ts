@@ -22,7 +22,7 @@ import { ObjectMap } from './object-map.ts';
 import { type LiveVariable, liveVariable, SectionMemory } from './object-variable.ts';
 import { BPFFS, ensureBpffs, openPinned } from './pin.ts';
 import { loadWithLog, Program, tryLoad } from './program.ts';
-import { Command, MAP_TYPE_NAMES } from './uapi.ts';
+import { Command, MAP_TYPE_NAMES, XDP_DEVICE_BOUND } from './uapi.ts';
 import { VerifierError } from './verifier.ts';
 
 export interface LoadObjectOptions {
@@ -36,6 +36,8 @@ export interface LoadObjectOptions {
   readonly targets?: Readonly<Record<string, { readonly program?: HasFd; readonly function: string }>>;
   /** Keep the verifier's log also on success, in `program.log`: 1 as on failure, 2 every state. Default is 0. */
   readonly logLevel?: 0 | 1 | 2;
+  /** Load XDP programs for this interface only; as `boundTo` of `ProgramOptions`. */
+  readonly boundTo?: number;
 }
 
 /** A spec that knows how to get into the kernel. */
@@ -320,6 +322,7 @@ class ObjectLoader {
     const target = this.#target(program);
     const btf = linked.functionInfo === undefined ? undefined : this.#loadBtf();
     const license = cString(spec.license);
+    const boundTo = kind.xdp === undefined ? undefined : this.#options.boundTo;
     const build = (withAttachType: boolean): Attribute => {
       // As in program.ts; kern_version @40, attach_btf_id @108, attach_prog_fd @112, fd_array @120.
       const attribute = new Attribute(144)
@@ -328,8 +331,9 @@ class ObjectLoader {
         .pointer(8, linked.code)
         .pointer(16, license)
         .u32(40, spec.kernelVersion)
-        .u32(44, kind.flags)
+        .u32(44, boundTo === undefined ? kind.flags : kind.flags | XDP_DEVICE_BOUND)
         .name(48, kernelName(name))
+        .u32(64, boundTo ?? 0)
         .u32(68, withAttachType ? kind.attachType : 0)
         .u32(108, target.type)
         .u32(112, target.program?.number ?? 0);

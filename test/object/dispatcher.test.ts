@@ -13,7 +13,7 @@ import { readObject, runConfigOf, writeObject } from '../../src/object/index.ts'
 import { array, type ProgramSpec } from '../../src/spec/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
 import { PacketLink } from '../../src/xsk/index.ts';
-import { barewire, run } from '../cli/bin.ts';
+import { barewire, run, start } from '../cli/bin.ts';
 import { tool } from '../dev-tools.ts';
 import { kernelSince } from '../kernel-since.ts';
 
@@ -313,6 +313,16 @@ function together(): void {
         await link.close();
       }
       unload();
+    });
+
+    it('may be loaded at the same time', async () => {
+      const loads = ['one', 'two', 'three', 'one'].map((name) =>
+        start(['load', 'eth0', join(folder, `${name}.o`), '--netns', netns]),
+      );
+      for (const { ended } of loads) assert.equal((await ended).code, 0, (await ended).stderr);
+      assert.deepEqual(agreed(), ['50 drop_one', '50 drop_one', '50 drop_three', '50 drop_two']);
+      assert.deepEqual(await passed(), [4]);
+      assert.equal(unload().programs.length, 4);
     });
 
     it('are ten at most', () => {

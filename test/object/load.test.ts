@@ -6,6 +6,7 @@ import {
   BpfMap,
   type LoadedObject,
   type LoadObjectOptions,
+  load,
   loadObject,
   type Program,
   unpin,
@@ -250,6 +251,14 @@ for (const compiler of COMPILERS) {
       assert.equal(loaded.maps.anonymous?.info().flags, 2);
       program(loaded, 'iterate').testRun(frame(64));
       assert.equal(value(loaded, 'sum'), kernelSince('6.4') ? 10 : 0);
+    });
+
+    it('is loaded by the same function as programs in TypeScript, for one interface if need be', () => {
+      const object = loadObject(objectOf('globals', compiler));
+      using loaded = load(object, { programs: ['read_globals'] });
+      assert.equal(program(loaded, 'read_globals').testRun({ data: new Uint8Array(64) }).action, 'pass');
+      if (!kernelSince('6.3')) return;
+      assert.throws(() => load(object, { boundTo: 0x7fff_fff0 }), { code: /^BW_(INVALID|NOT_FOUND|SYSTEM)/ });
     });
 
     it('says where its programs stand among others', () => {
