@@ -243,7 +243,7 @@ class Selector {
         const older = around === undefined ? this.#graph.loops.length > 1 : !around.blocks.has(value.block);
         if (older) this.#alui(dst, 'lsh', 0n, at);
         const bound = this.#bounds.of(value);
-        if (bound === undefined || bound > BigInt(node.limit))
+        if (node.signed || bound === undefined || bound > BigInt(node.limit))
           this.#side(node.lo < 0n ? 'sgt' : 'gt', dst, -1, BigInt(node.limit), at);
         return;
       }

@@ -36,6 +36,7 @@ export function forgetStates(graph: Graph): boolean {
     block.nodes.unshift(...fresh);
   }
   if (forgotten.size > 0) replaceUses(graph, forgotten);
+  for (const loop of graph.loops) tellApart(graph, loop);
   for (const block of graph.order) {
     if (block.loop === undefined) continue;
     for (const node of [...block.nodes]) {
@@ -51,6 +52,23 @@ export function forgetStates(graph: Graph): boolean {
     }
   }
   return true;
+}
+
+/**
+ * Has verifiers look at a counter in each iteration. One that is held against nothing but unknown numbers seems not to
+ * matter, and to Linux 6.1 iterations that differ in nothing else are a loop without an end.
+ */
+function tellApart(graph: Graph, { header, counters }: Loop): void {
+  if ([...counters.values()].includes('constants')) return;
+  for (const phi of header.phis) {
+    if (!counters.has(phi) || phi.lo < 0n || phi.hi >= 1n << 31n) continue;
+    const node = graph.node('visible', phi.type, [phi], header, phi.at);
+    node.limit = Number(phi.hi);
+    node.lo = phi.lo;
+    node.hi = phi.hi;
+    node.signed = true;
+    header.nodes.unshift(node);
+  }
 }
 
 /** Whether a verifier that follows each iteration knows a value exactly in each. */
@@ -87,10 +105,32 @@ export function unknownNumber(graph: Graph): Node {
     entry.nodes.splice(entry.nodes.indexOf(ctx) + 1, 0, load);
     return load;
   });
+  const known = entry.nodes.find((node) => node.op === 'length' && ends.every((e, i) => node.args[i] === e));
+  if (known !== undefined) return known;
   const node = graph.node('length', 'num', ends, entry, -1);
   node.hi = 0xffffn;
-  entry.nodes.push(node);
+  const last = Math.max(...ends.map((e) => entry.nodes.indexOf(e)));
+  entry.nodes.splice(last + 1, 0, node);
   return node;
+}
+
+/**
+ * Takes lengths where the packet's ends are read. Asked where a number comes from, a verifier goes back from a difference
+ * of pointers until it meets a store through one of them, and then holds everything it knows against everything.
+ */
+export function raiseLengths(graph: Graph): void {
+  if (graph.loops.length === 0) return;
+  const looked = lookedAt(graph, false);
+  for (const block of graph.order) {
+    for (const node of block.nodes.filter((each) => each.op === 'length' && looked.has(each))) {
+      const [data, end] = node.args as [Node, Node];
+      if (data.op !== 'ctxload' || end.op !== 'ctxload' || data.block !== end.block) continue;
+      const { nodes } = data.block;
+      block.nodes.splice(block.nodes.indexOf(node), 1);
+      node.block = data.block;
+      nodes.splice(Math.max(nodes.indexOf(data), nodes.indexOf(end)) + 1, 0, node);
+    }
+  }
 }
 
 export function replaceUses(graph: Graph, by: ReadonlyMap<Node, Node>): void {

@@ -1,5 +1,5 @@
 import { Fault } from '../error.ts';
-import { lookedAt, replaceUses, unknownNumber } from './forget.ts';
+import { replaceUses, unknownNumber } from './forget.ts';
 import type { Block, Graph, Loop, Node } from './ir.ts';
 import { removeDead } from './optimise.ts';
 
@@ -41,7 +41,6 @@ export function freeLoops(graph: Graph): boolean {
       'Bound what they run over, take larger steps, or spread the work over several packets.',
     );
   }
-  const inAddresses = lookedAt(graph, false);
   const forgotten = new Map<Node, Node>();
   let unknown: Node | undefined;
   const forget = (value: Node, block: Block): Node => {
@@ -59,9 +58,9 @@ export function freeLoops(graph: Graph): boolean {
       const first = forget(phi.args[1 - back]!, preheader);
       preheader.nodes.push(first);
       phi.args[1 - back] = first;
-      // Of what becomes an offset, a verifier would take the range of each further iteration for something new.
+      // The range that another iteration gives would be something new. The operations hide behind the kernel's counting.
       const next = phi.args[back]!;
-      if (!inAddresses.has(phi) || next.op === 'const' || forgotten.has(next)) continue;
+      if (next.op === 'const' || next === phi || forgotten.has(next)) continue;
       const node = forget(next, next.block);
       forgotten.set(next, node);
       const at = next.block.nodes.indexOf(next);

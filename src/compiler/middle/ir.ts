@@ -83,6 +83,7 @@ export class Node {
   size = 0;
   /** Byte offset of loads, stores, stack places and context fields; the helper's number for calls. */
   off = 0;
+  /** Of a load; of `visible`, that verifiers are to look even where they know the bound. */
   signed = false;
   region: Region = 'packet';
   /** The map of a `mapref`. */

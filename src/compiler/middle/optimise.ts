@@ -2,7 +2,7 @@ import { expandDivisions } from './divide.ts';
 import { removeIdleBranches } from './empty.ts';
 import { analyseFlow } from './flow.ts';
 import { MAX_SAFE, swapBytes } from './fold.ts';
-import { forgetStates } from './forget.ts';
+import { forgetStates, raiseLengths } from './forget.ts';
 import { applyForwards, type Block, type Graph, isPure, isRemovable, type Node, resolve } from './ir.ts';
 import { fits, type Ranges } from './ranges.ts';
 
@@ -27,6 +27,7 @@ export function optimise(graph: Graph, ranges: Ranges): void {
   hoistInvariants(graph);
   removeDead(graph);
   while (removeIdleBranches(graph)) removeDead(graph);
+  raiseLengths(graph);
 }
 
 /**
