@@ -1,4 +1,4 @@
-import { mkdirSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
 import { BarewireError } from '../error.ts';
 import { type Link, type Netlink, NetlinkError, type XdpMode } from '../netlink/index.ts';
 import {
@@ -257,6 +257,7 @@ function readConfig(mapId: number): Uint8Array {
 
 /** Undefined where they are not to be seen from here. */
 function openMembers(folder: string, entries: readonly DispatcherEntry[]): Member[] | undefined {
+  if (!existsSync(folder)) return undefined;
   using _lock = lockPins();
   const members: Member[] = [];
   try {
