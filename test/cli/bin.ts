@@ -13,6 +13,9 @@ export interface Ended {
   readonly stderr: string;
 }
 
+/** The command as the package starts it: from one file, or from its modules where only those were built. */
+export const LAUNCH: string = fileURLToPath(new URL('../../src/cli/launch.cjs', import.meta.url));
+
 /** Runs the command to its end. */
 export function barewire(...args: string[]): Ended {
   return run(process.execPath, MAIN, ...args);
