@@ -11,6 +11,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   netstack: () => import('./netstack.ts'),
   objects: () => import('./objects.ts'),
   packet: () => import('./packet.ts'),
+  pppoe: () => import('./pppoe.ts'),
   xsk: () => import('./xsk.ts'),
   send: () => import('./send.ts'),
 };
