@@ -95,7 +95,11 @@ class Line {
 export function* coreRows(): Generator<Row> {
   yield row('core: CPU to bring a session up, both sides', 'microseconds/session', measured(bringUp));
   yield {
-    ...row('core: CPU of 1000 idle sessions, echo every 30 s, both sides', 'share of a core', measured(idleShare)),
+    ...row(
+      'core: CPU of 1000 idle sessions, echo every 30 s, both sides',
+      'share of a core',
+      measured(idleShare),
+    ),
     more: { 'per side': 'half of it' },
   };
   yield row('core: heap of an open session, client side', 'bytes/session', measured(clientBytes));
@@ -173,7 +177,8 @@ function receiveTime(line: Line, sessions: readonly PppoeClientSession[]): numbe
   });
   line.received = 0;
   const start = process.cpuUsage();
-  for (let i = 0; i < PACKETS; i++) line.client.input(arena, (i % SESSIONS) * size + 42, PACKET_BYTES + 22, line.now);
+  for (let i = 0; i < PACKETS; i++)
+    line.client.input(arena, (i % SESSIONS) * size + 42, PACKET_BYTES + 22, line.now);
   const nanoseconds = (microseconds(start) * 1000) / PACKETS;
   if (line.received !== PACKETS) throw new Error(`${line.received} of ${PACKETS} packets came through`);
   return nanoseconds;

@@ -7,7 +7,7 @@ import type {
 } from './authentication.ts';
 import type { AuthenticationMethod } from './authentication-method.ts';
 import { AutomatonState } from './automaton.ts';
-import { DEFAULT_TIMING, type PppCarrier, type PppTiming, type RandomSource } from './carrier.ts';
+import type { PppCarrier, PppTiming, RandomSource } from './carrier.ts';
 import { ChapAuthenticator, ChapPeer } from './chap.ts';
 import type { ControlProtocol } from './control-protocol.ts';
 import { EapAuthenticator, EapPeer } from './eap.ts';
@@ -42,7 +42,7 @@ export interface PppLinkOptions {
   readonly echo: { readonly interval: number; readonly failures: number } | undefined;
   /** Says that the link carries packets once the peer has answered an echo after IPCP. */
   readonly settles: boolean;
-  readonly timing?: Partial<PppTiming>;
+  readonly timing: PppTiming;
 }
 
 /**
@@ -118,7 +118,7 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
     this.buffer = carrier.buffer;
     this.packetOffset = carrier.packetOffset;
     this.random = random;
-    this.timing = options.timing === undefined ? DEFAULT_TIMING : { ...DEFAULT_TIMING, ...options.timing };
+    this.timing = options.timing;
     this.#options = options;
     this.#observer = observer;
     const { mru, carrierMru, minimumMru, answers, demands, echo } = options;

@@ -181,7 +181,8 @@ export class PppoeClientSession {
     this.#vlans = checkVlans(options.vlans ?? []);
     this.#credentials =
       options.user === undefined ? undefined : { user: options.user, password: password ?? '' };
-    this.#timing = { ...DEFAULT_PPPOE_TIMING, ...options.timing };
+    this.#timing =
+      options.timing === undefined ? DEFAULT_PPPOE_TIMING : { ...DEFAULT_PPPOE_TIMING, ...options.timing };
     this.#header = new FrameHeader(this.mac, 0, this.#vlans);
   }
 
@@ -350,12 +351,7 @@ export class PppoeClientSession {
 
   /** Whether a session frame is this session's: from its concentrator, to its address, with its ID and tags. */
   owns(frame: PppoeFrame): boolean {
-    const { template } = this.#header;
-    const { bytes, offset } = frame;
-    for (let i = 0; i < 6; i++) {
-      if (bytes[offset + i] !== template[6 + i] || bytes[offset + 6 + i] !== template[i]) return false;
-    }
-    return this.#sessionId === frame.sessionId && this.#header.hasVlansOf(frame);
+    return this.#header.owns(frame);
   }
 
   /** Whether a discovery frame came by this session's VLAN. */
@@ -363,30 +359,31 @@ export class PppoeClientSession {
     return this.#header.hasVlansOf(frame);
   }
 
-  /** A session frame that it {@link owns}. */
-  input(frame: PppoeFrame, now: number): void {
+  /** A session frame that it {@link owns}. @returns whether it was an IP packet. */
+  input(frame: PppoeFrame, now: number): boolean {
     const { bytes, payloadOffset, payloadEnd } = frame;
     const link = this.#link;
     const length = payloadEnd - payloadOffset - 2;
     if (link === undefined || length < 0) {
       this.discard('a session packet without a PPP protocol');
-      return;
+      return false;
     }
     const protocol = (bytes[payloadOffset]! << 8) | bytes[payloadOffset + 1]!;
     if (protocol === PppProtocol.ipv4 || protocol === PppProtocol.ipv6) {
       if (protocol === PppProtocol.ipv4 ? !link.ipv4Open : !link.ipv6Open) {
         this.discard('an IP packet before the session was open');
-        return;
+        return true;
       }
       link.activity++;
       this.receivedPackets++;
       this.receivedBytes += length;
       this.#wire.receive(this, bytes, payloadOffset + 2, length);
-      return;
+      return true;
     }
     link.input(protocol, bytes, payloadOffset + 2, payloadEnd, now);
     this.#afterLink();
     this.#reschedule();
+    return false;
   }
 
   discard(why: string): void {
@@ -583,6 +580,9 @@ export class PppoeClientSession {
     }
     this.#timerAt = Number.POSITIVE_INFINITY;
     this.#avoided = 0;
+    // Of the discovery only its outcome is kept.
+    this.#offer = undefined;
+    this.#seen = [];
     this.#sessionId = sessionId;
     this.#header.peer = mac;
     this.#header.sessionId = sessionId;

@@ -100,7 +100,8 @@ export class PppoeClient {
         this.#stray++;
         return false;
       }
-      session.input(frame, now);
+      // Packets leave nothing to be done.
+      if (session.input(frame, now)) return true;
     } else if (!this.#discovery(now)) {
       this.#stray++;
       return false;

@@ -28,7 +28,7 @@ export interface ConcentratorWire {
   readonly local: number;
   readonly nbns: readonly number[];
   readonly echo: { readonly interval: number; readonly failures: number } | undefined;
-  readonly timing: Partial<PppTiming>;
+  readonly timing: PppTiming;
   readonly name: string;
   transmit(bytes: Uint8Array, offset: number, length: number): void;
   receive(session: PppoeConcentratorSession, bytes: Uint8Array, offset: number, length: number): void;
@@ -204,12 +204,7 @@ export class PppoeConcentratorSession {
 
   /** Whether a frame is this session's: from its client, to its concentrator, with its ID and tags. */
   owns(frame: PppoeFrame): boolean {
-    const { template } = this.#header;
-    const { bytes, offset } = frame;
-    for (let i = 0; i < 6; i++) {
-      if (bytes[offset + i] !== template[6 + i] || bytes[offset + 6 + i] !== template[i]) return false;
-    }
-    return this.#header.hasVlansOf(frame);
+    return this.#header.owns(frame);
   }
 
   input(frame: PppoeFrame, now: number): void {

@@ -9,7 +9,7 @@ import {
   PppoeTagType,
   pppoeLength,
 } from '../packet/index.ts';
-import type { AuthenticationMethod } from '../ppp/index.ts';
+import { type AuthenticationMethod, DEFAULT_TIMING } from '../ppp/index.ts';
 import { AddressPool } from './address-pool.ts';
 import { BABY_JUMBO_MRU, STANDARD_MRU } from './client-session.ts';
 import type {
@@ -164,14 +164,14 @@ export class PppoeConcentrator {
   }
 
   #makeWire(): ConcentratorWire {
-    const { random, transmit, receive, account, nbns = [], echo = {}, timing = {} } = this.#options;
+    const { random, transmit, receive, account, nbns = [], echo = {}, timing } = this.#options;
     return {
       random,
       buffer: new Uint8Array(BUFFER_BYTES),
       local: this.#pool.own,
       nbns: nbns.map((server) => ipv4Number(server)),
       echo: echo === false ? undefined : { interval: echo.interval ?? 30_000, failures: echo.failures ?? 3 },
-      timing,
+      timing: { ...DEFAULT_TIMING, ...timing },
       name: this.#name,
       transmit,
       receive,

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { PcapngWriter } from '../../src/packet/index.ts';
-import type { PppoeSessionOptions } from '../../src/pppoe/index.ts';
 import type { AuthenticationMethod } from '../../src/ppp/index.ts';
+import type { PppoeSessionOptions } from '../../src/pppoe/index.ts';
 import { tsharkFields } from '../packet/tshark.ts';
 import { Pair, sendPacket } from './pair.ts';
 
@@ -40,8 +40,7 @@ function life(name: string, method: AuthenticationMethod, options: Partial<Pppoe
   });
   const writer = new PcapngWriter();
   writer.addInterface();
-  pair.wire.tap = (bytes) =>
-    writer.packet(bytes, 0, bytes.length, BigInt(Math.round(pair.wire.now * 1e6)));
+  pair.wire.tap = (bytes) => writer.packet(bytes, 0, bytes.length, BigInt(Math.round(pair.wire.now * 1e6)));
   const session = pair.dial({ serviceName: 'internet', mru: 1500, ...options });
   assert.equal(session.state, 'open', session.lastError?.message);
   const header = Uint8Array.from([0x45, 0, 0, 20, 0, 0, 0, 0, 64, 59, 0, 0, 10, 64, 0, 2, 192, 0, 2, 1]);
@@ -53,7 +52,13 @@ function life(name: string, method: AuthenticationMethod, options: Partial<Pppoe
   return tsharkFields(file, FIELDS);
 }
 
-const DISCOVERY: Readonly<Record<string, string>> = { 9: 'PADI', 7: 'PADO', 25: 'PADR', 101: 'PADS', 167: 'PADT' };
+const DISCOVERY: Readonly<Record<string, string>> = {
+  9: 'PADI',
+  7: 'PADO',
+  25: 'PADR',
+  101: 'PADS',
+  167: 'PADT',
+};
 const PROTOCOLS: Readonly<Record<string, string>> = {
   49185: 'LCP',
   49187: 'PAP',
@@ -63,7 +68,19 @@ const PROTOCOLS: Readonly<Record<string, string>> = {
   32855: 'IPV6CP',
   33: 'IPv4',
 };
-const CODES = ['', 'request', 'ack', 'nak', 'reject', 'terminate', 'terminate-ack', '', '', 'echo', 'echo-reply'];
+const CODES = [
+  '',
+  'request',
+  'ack',
+  'nak',
+  'reject',
+  'terminate',
+  'terminate-ack',
+  '',
+  '',
+  'echo',
+  'echo-reply',
+];
 
 function summary(fields: ReadonlyMap<string, readonly string[]>): string {
   const one = (field: string): string => fields.get(field)?.[0] ?? '';
@@ -84,7 +101,20 @@ describe("a session's life as tshark reads it", () => {
       const steps = frames.map(summary);
       assert.deepEqual(steps.slice(0, 4), ['PADI', 'PADO', 'PADR', 'PADS']);
       const own = { pap: 'PAP', 'eap-md5': 'EAP', mschapv2: 'CHAP', 'chap-md5': 'CHAP' }[method];
-      const order = ['LCP request', 'LCP ack', `${own} 1`, 'IPCP request', 'IPCP nak', 'IPCP ack', 'LCP echo', 'LCP echo-reply', 'IPv4', 'LCP terminate', 'LCP terminate-ack', 'PADT'];
+      const order = [
+        'LCP request',
+        'LCP ack',
+        `${own} 1`,
+        'IPCP request',
+        'IPCP nak',
+        'IPCP ack',
+        'LCP echo',
+        'LCP echo-reply',
+        'IPv4',
+        'LCP terminate',
+        'LCP terminate-ack',
+        'PADT',
+      ];
       let at = 3;
       for (const step of order) {
         const next = steps.indexOf(step, at + 1);
@@ -96,7 +126,9 @@ describe("a session's life as tshark reads it", () => {
 
   it('says the names, addresses and sizes that were meant', () => {
     const frames = life('values', 'chap-md5');
-    const all = (field: (typeof FIELDS)[number]): string[] => [...new Set(frames.flatMap((fields) => fields.get(field) ?? []))];
+    const all = (field: (typeof FIELDS)[number]): string[] => [
+      ...new Set(frames.flatMap((fields) => fields.get(field) ?? [])),
+    ];
     assert.deepEqual(all('pppoed.tags.service_name'), ['internet']);
     assert.deepEqual(all('pppoed.tags.ac_name'), ['isp']);
     assert.deepEqual(all('pppoed.tags.max_payload'), ['05dc']);
