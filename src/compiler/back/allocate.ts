@@ -134,6 +134,12 @@ function rewriteBlock(
       inst.src = renamed.get(inst.src) ?? inst.src;
       inst.left = renamed.get(inst.left) ?? inst.left;
     }
+    if (inst.op === 'side' && held !== undefined && result[result.length - 1] === held.store) {
+      // What lies on the stack is put there once it has been checked: Linux 6.1 does not link it with its register.
+      result.splice(-1, 0, inst);
+      kept = held;
+      continue;
+    }
     result.push(inst);
     if (slot !== undefined) {
       const store = memory('store', FP, renamed.get(d)!, slot, inst.at);

@@ -112,7 +112,7 @@ function longestWay(graph: Graph, loop: Loop | undefined, inner: ReadonlyMap<Loo
       pending += all?.pending ?? 0n;
       steps += all?.steps ?? 0n;
     } else {
-      for (const node of block.nodes) if (UNDECIDED.has(node.op) || isRechecked(node)) pending += 1n;
+      for (const node of block.nodes) if (isUndecided(node) || isRechecked(node)) pending += 1n;
       steps += BigInt(block.nodes.length + block.phis.length);
       const { term } = block;
       if (term.kind === 'branch' && (loop === undefined || !isCounting(term.cond, loop))) pending += 1n;
@@ -141,6 +141,11 @@ function isRechecked(node: Node): boolean {
 
 /** Operations that leave for the short exit on a condition. */
 const UNDECIDED: ReadonlySet<string> = new Set(['check', 'visible', 'elemptr']);
+
+/** Whether a verifier has to go on both ways; a counter that it is made to look at, it knows. */
+function isUndecided(node: Node): boolean {
+  return UNDECIDED.has(node.op) && !(node.op === 'visible' && node.signed);
+}
 
 function check(node: Node, ranges: Ranges): void {
   const [a, b] = node.args;
