@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createWriteStream, readFileSync, type WriteStream, writeFileSync } from 'node:fs';
 import { BarewireError } from '../error.ts';
 import { type AccessLog, Admin, ExitProxy, type ProxyConfig, readConfig } from '../proxy/index.ts';
-import { DeviceLine } from '../tun/index.ts';
+import { ProxyLines } from './proxy-lines.ts';
 
 /** A proxy as its configuration file says, with its admin API and its access log. */
 export class ProxyApp implements AsyncDisposable {
@@ -10,13 +10,13 @@ export class ProxyApp implements AsyncDisposable {
   readonly admin: Admin | undefined;
   readonly #file: string;
   readonly #log: WriteStream | undefined;
-  #lines: readonly DeviceLine[];
+  readonly #lines: ProxyLines;
 
   private constructor(
     file: string,
     proxy: ExitProxy,
     admin: Admin | undefined,
-    lines: readonly DeviceLine[],
+    lines: ProxyLines,
     log: WriteStream | undefined,
   ) {
     this.#file = file;
@@ -32,17 +32,18 @@ export class ProxyApp implements AsyncDisposable {
    */
   static async start(file: string, print: AccessLog): Promise<ProxyApp> {
     const config = await readConfigFile(file);
-    const lines = linesOf(config, []);
+    const lines = await ProxyLines.open(config);
     const { log, stream } = openLog(config.log, print);
-    const proxy = await ExitProxy.listen({
-      ...config.settings,
-      listen: config.listen,
-      lines,
-      log,
-      ...(config.health === undefined ? {} : { health: config.health }),
-      ...(config.maxClients === undefined ? {} : { maxClients: config.maxClients }),
-    });
+    let proxy: ExitProxy | undefined;
     try {
+      proxy = await ExitProxy.listen({
+        ...config.settings,
+        listen: config.listen,
+        lines: await lines.take(config),
+        log,
+        ...(config.health === undefined ? {} : { health: config.health }),
+        ...(config.maxClients === undefined ? {} : { maxClients: config.maxClients }),
+      });
       let app: ProxyApp | undefined;
       const admin =
         config.admin === undefined
@@ -55,7 +56,9 @@ export class ProxyApp implements AsyncDisposable {
       app = new ProxyApp(file, proxy, admin, lines, stream);
       return app;
     } catch (error) {
-      await proxy.close();
+      await proxy?.close();
+      await lines.close();
+      stream?.end();
       throw error;
     }
   }
@@ -67,15 +70,17 @@ export class ProxyApp implements AsyncDisposable {
    */
   async reload(): Promise<void> {
     const config = await readConfigFile(this.#file);
-    const lines = linesOf(config, this.#lines);
-    this.proxy.reload(config.settings, lines);
-    this.#lines = lines;
+    const lines = await this.#lines.take(config);
+    const gone = this.proxy.reload(config.settings, lines);
+    // What goes through them may end by itself; nobody waits for that here.
+    for (const exit of gone) void exit.retire().then(() => this.#lines.drop(exit.line));
   }
 
   /** @param grace How long open connections may go on, in ms. Default is 0. */
   async close(grace = 0): Promise<void> {
     await this.admin?.close();
     await this.proxy.close(grace);
+    await this.#lines.close();
     this.#log?.end();
   }
 
@@ -93,14 +98,6 @@ export async function readConfigFile(file: string): Promise<ProxyConfig> {
     if (!(error instanceof YAMLParseError)) throw error;
     throw new BarewireError('BW_FILE', `${file} is no YAML: ${error.message.split('\n', 1)[0]}`);
   }
-}
-
-function linesOf(config: ProxyConfig, before: readonly DeviceLine[]): readonly DeviceLine[] {
-  return config.exits.map((exit) => {
-    const same = (line: DeviceLine): boolean =>
-      line.name === exit.name && line.device === exit.device && line.dns.join() === exit.dns.join();
-    return before.find(same) ?? new DeviceLine(exit);
-  });
 }
 
 function openLog(

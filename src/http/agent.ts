@@ -37,7 +37,7 @@ export class LineHttpAgent extends PlainAgent {
       dial(this.#line, host ?? 'localhost', Number(port ?? 80), {
         // A request's own signal does not reach its agent.
         signal: deadline(this.#connectTimeout, 'the connection'),
-        ...(this.#judge === undefined ? {} : { judge: this.#judge }),
+        judge: this.#judge,
       }),
       callback,
     );

@@ -1,6 +1,14 @@
 import type { Duplex } from 'node:stream';
 import { tryParseIp } from '../address/index.ts';
-import type { Line } from './line.ts';
+import type { Line, LineTarget } from './line.ts';
+
+export interface DialOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Judges every address before a packet leaves for it, by throwing. Default is that all will do. */
+  readonly judge?: ((address: string) => void) | undefined;
+  /** Keep the own side open after the peer has ended its. Default is false. */
+  readonly allowHalfOpen?: boolean;
+}
 
 /** How long an address has before the next is tried beside it, in ms: RFC 8305 section 5. */
 const ATTEMPT_DELAY = 250;
@@ -15,27 +23,28 @@ export async function dial(
   line: Line,
   host: string,
   port: number,
-  options: { readonly signal?: AbortSignal | undefined; readonly judge?: (address: string) => void } = {},
+  options: DialOptions = {},
 ): Promise<Duplex> {
-  const { signal, judge } = options;
+  const { signal, judge, allowHalfOpen = false } = options;
   const given = signal === undefined ? {} : { signal };
   const bare = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
   const addresses = tryParseIp(bare) === undefined ? await line.resolve(bare, given) : [bare];
   // All of them, before a packet leaves: a name with one public and one private address is a way to probe the latter.
   for (const address of addresses) judge?.(address);
   const [only] = addresses;
-  if (only !== undefined && addresses.length === 1) return await line.connect({ host: only, port, ...given });
-  return await race(line, addresses, port, signal);
+  if (only !== undefined && addresses.length === 1) {
+    return await line.connect({ host: only, port, allowHalfOpen, ...given });
+  }
+  return await race(line, addresses, { port, allowHalfOpen, ...given });
 }
 
 async function race(
   line: Line,
   addresses: readonly string[],
-  port: number,
-  signal: AbortSignal | undefined,
+  target: Omit<LineTarget, 'host'>,
 ): Promise<Duplex> {
   const over = new AbortController();
-  const signals = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal]);
+  const signal = target.signal === undefined ? over.signal : AbortSignal.any([over.signal, target.signal]);
   const failures: unknown[] = [];
   let won = false;
   let next = 0;
@@ -46,7 +55,7 @@ async function race(
       const host = addresses[next++];
       if (host === undefined || won) return;
       if (next < addresses.length) timer = setTimeout(attempt, ATTEMPT_DELAY);
-      line.connect({ host, port, signal: signals }).then(
+      line.connect({ ...target, host, signal }).then(
         (stream) => {
           if (won) {
             stream.destroy();

@@ -31,6 +31,8 @@ export interface LineTarget {
   /** An address, never a name: names are resolved through the line. */
   readonly host: string;
   readonly port: number;
+  /** Keep the own side open after the peer has ended its. Default is false, as for sockets of Node's. */
+  readonly allowHalfOpen?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -39,5 +41,7 @@ export interface LineUdp {
   send(payload: Uint8Array, host: string, port: number): void;
   /** Called with every datagram that arrives; the bytes are good during the call. */
   onMessage: ((payload: Uint8Array, host: string, port: number) => void) | undefined;
+  /** Called once when the line is gone; nothing comes or goes any more. */
+  onGone: ((reason: Error) => void) | undefined;
   close(): void;
 }

@@ -13,4 +13,5 @@ export { type LineEvents, type LineOptions, type PacketTaker, PppoeLine, type Re
 export { poolMetrics } from './metrics.ts';
 export { LinePool, type PoolEvent, type PoolEvents, type PoolOptions } from './pool.ts';
 export { parseSecrets, readPassword, readSecrets } from './secrets.ts';
+export { StackLine } from './stack-line.ts';
 export { PppoeWire, type WireOptions } from './wire.ts';

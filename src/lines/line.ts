@@ -13,7 +13,14 @@ import type {
   PppoeSessionState,
 } from '../pppoe/index.ts';
 import { Resolver } from '../resolver/index.ts';
-import { type BoundOptions, boundDnsTransport, connectThrough, datagramThrough } from '../tun/index.ts';
+import {
+  type BoundOptions,
+  boundDnsTransport,
+  connectThrough,
+  type DeviceUdp,
+  datagramThrough,
+  openDeviceUdp,
+} from '../tun/index.ts';
 import { LineDownError } from './error.ts';
 import { type Ipv6Given, Ipv6Setup } from './ipv6-setup.ts';
 import { LineDevice, type LineDeviceOptions } from './line-device.ts';
@@ -79,7 +86,8 @@ export class PppoeLine extends EventEmitter<LineEvents> {
   readonly #options: LineOptions;
   readonly #scheduled: (line: PppoeLine) => void;
   readonly #resolver: Resolver;
-  readonly #sockets = new Set<Socket | DatagramSocket>();
+  /** Ends each connection, because the line is gone. */
+  readonly #ends = new Set<(reason: LineDownError) => void>();
   readonly #ipv6: Ipv6Setup | undefined;
   #device: LineDevice | undefined;
   #taker: PacketTaker | undefined;
@@ -108,7 +116,7 @@ export class PppoeLine extends EventEmitter<LineEvents> {
       now: () => performance.now(),
       random16: () => crypto.getRandomValues(new Uint16Array(1))[0]!,
     });
-    if (parts.options.ipv6 !== false && parts.options.device !== false) {
+    if (parts.options.ipv6 !== false) {
       this.#ipv6 = new Ipv6Setup({
         delegation: parts.options.delegation ?? true,
         mac: parts.mac,
@@ -249,12 +257,15 @@ export class PppoeLine extends EventEmitter<LineEvents> {
   async connect(target: {
     readonly host: string;
     readonly port: number;
+    /** Keep the own side open after the peer has ended its. Default is false. */
+    readonly allowHalfOpen?: boolean;
     readonly signal?: AbortSignal;
   }): Promise<Socket> {
-    const { host, port, signal } = target;
+    const { host, port, allowHalfOpen = false, signal } = target;
     signal?.throwIfAborted();
-    const socket = connectThrough({ ...this.#bound(), host, port });
-    this.#hold(socket);
+    const socket = connectThrough({ ...this.#bound(), host, port, allowHalfOpen, noDelay: true });
+    const release = this.#hold((reason) => socket.destroy(reason));
+    socket.once('close', release);
     const end = (): void => void socket.destroy(signal?.reason as Error);
     signal?.addEventListener('abort', end, { once: true });
     try {
@@ -271,8 +282,24 @@ export class PppoeLine extends EventEmitter<LineEvents> {
   /** A UDP socket over this line and no other. */
   async openDatagram(version: 4 | 6 = 4): Promise<DatagramSocket> {
     const socket = await datagramThrough({ ...this.#bound(), version });
-    this.#hold(socket);
+    const release = this.#hold((reason) => socket.emit('error', reason));
+    socket.once('close', release);
     return socket;
+  }
+
+  /** Datagrams of both IP versions over this line and no other; `onGone` tells when the session ends. */
+  async openUdp(): Promise<DeviceUdp> {
+    const udp = await openDeviceUdp(this.#bound());
+    const release = this.#hold((reason) => {
+      udp.close();
+      udp.onGone?.(reason);
+    });
+    const { close } = udp;
+    udp.close = () => {
+      release();
+      close();
+    };
+    return udp;
   }
 
   /**
@@ -407,11 +434,8 @@ export class PppoeLine extends EventEmitter<LineEvents> {
     this.#linkIpv6(undefined);
     this.#device?.clear();
     const reason = new LineDownError(this.name, error === undefined ? {} : { cause: error });
-    for (const socket of this.#sockets) {
-      if ('destroy' in socket) socket.destroy(reason);
-      else socket.emit('error', reason);
-    }
-    this.#sockets.clear();
+    for (const end of this.#ends) end(reason);
+    this.#ends.clear();
   }
 
   #linkIpv6(local: string | undefined): void {
@@ -435,9 +459,10 @@ export class PppoeLine extends EventEmitter<LineEvents> {
     return { device: this.#device.name, netns: this.#wire.netns };
   }
 
-  #hold(socket: Socket | DatagramSocket): void {
-    this.#sockets.add(socket);
-    socket.once('close', () => this.#sockets.delete(socket));
+  /** @returns To be called when the connection has ended by itself. */
+  #hold(end: (reason: LineDownError) => void): () => void {
+    this.#ends.add(end);
+    return () => this.#ends.delete(end);
   }
 
   #requirePresent(): void {

@@ -13,6 +13,8 @@ export interface LineTarget {
   /** An IP address. */
   readonly host: string;
   readonly port: number;
+  /** Keep the own side open after the peer has ended its. Default is false. */
+  readonly allowHalfOpen?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -82,7 +84,7 @@ export class HostInterface implements AsyncDisposable {
    */
   connect(target: LineTarget): Promise<HostSocket> {
     return new Promise((resolve, reject) => {
-      const socket = this.host.connect({ ...target, interface: this, allowHalfOpen: true });
+      const socket = this.host.connect({ ...target, interface: this });
       socket.once('error', reject);
       socket.once('connect', () => {
         socket.off('error', reject);

@@ -23,6 +23,7 @@ export interface ProxyConfig {
   readonly listen: ListenAddress;
   readonly settings: ProxySettings;
   readonly exits: readonly DeviceExit[];
+  readonly pppoe: readonly PppoeExits[];
   readonly health: HealthOptions | undefined;
   readonly admin: AdminConfig | undefined;
   /** The access log's file; `-` is the standard output. */
@@ -36,6 +37,31 @@ export interface DeviceExit {
   readonly device: string;
   /** The name servers to ask through it. */
   readonly dns: readonly string[];
+}
+
+/** Exits that are PPPoE sessions of the proxy's own, dialled on an interface. */
+export interface PppoeExits {
+  readonly interface: string;
+  /** Exits are called `NAME-1`, `NAME-2` and so on. Default is the interface's name. */
+  readonly name: string;
+  /** Who the sessions log in as, each with the password in the file's first line. */
+  readonly user: string | undefined;
+  readonly passwordFile: string | undefined;
+  /** A file of several users, as pppd has it; in the place of one user. */
+  readonly accounts: string | undefined;
+  /** Of each account. */
+  readonly sessions: number;
+  /** `tun`: sockets of the kernel's on a device for each session. `stack`: a TCP/IP stack in the proxy's own process. */
+  readonly via: 'tun' | 'stack';
+  readonly service: string | undefined;
+  readonly concentrator: string | undefined;
+  readonly mac: 'shared' | 'per-session';
+  /** Where the XDP program runs. */
+  readonly mode: 'auto' | 'driver' | 'generic';
+  /** Largest IP packet that is taken, in bytes. */
+  readonly mru: number | undefined;
+  /** Where open sessions are noted, so that the next start ends those that a killed proxy left. */
+  readonly stateFile: string | undefined;
 }
 
 export interface AdminConfig {
@@ -55,10 +81,27 @@ const user = object({
   exits: optional(list(string())),
 });
 
+const pppoe = object({
+  interface: string(),
+  name: optional(string()),
+  user: optional(string()),
+  'password-file': optional(string()),
+  accounts: optional(string()),
+  sessions: optional(integer(1, 65_535)),
+  via: optional(oneOf(['tun', 'stack'])),
+  service: optional(string()),
+  concentrator: optional(string()),
+  mac: optional(oneOf(['shared', 'per-session'])),
+  mode: optional(oneOf(['auto', 'driver', 'generic'])),
+  mru: optional(integer(576, 1500)),
+  'state-file': optional(string()),
+});
+
 const schema = object({
   listen: optional(listenAddress),
   users: dictionary(user),
-  exits: dictionary(object({ device: string(), dns: list(string()) })),
+  exits: optional(dictionary(object({ device: string(), dns: list(string()) }))),
+  pppoe: optional(list(pppoe)),
   strategy: optional(oneOf(STRATEGIES)),
   rotate: optional(text("'request', a duration such as 10m or bytes such as 100MB", parseRotate)),
   sessions: optional(object({ lifetime: optional(duration()), mode: optional(oneOf(['soft', 'hard'])) })),
@@ -93,9 +136,11 @@ const schema = object({
  */
 export function readConfig(data: unknown): ProxyConfig {
   const given = schema(data, '');
-  if (Object.keys(given.exits).length === 0) {
+  const devices = Object.entries(given.exits ?? {}).map(([name, exit]) => ({ name, ...exit }));
+  const sessions = (given.pppoe ?? []).map(pppoeOf);
+  if (devices.length + sessions.length === 0) {
     throw new ArgumentError('exits: there is none', {
-      hint: 'Name at least one device, as in exits: { a: { device: tun0, dns: [192.0.2.53] } }.',
+      hint: 'Name a device, as in exits: { a: { device: tun0, dns: [192.0.2.53] } }, or PPPoE sessions in pppoe.',
     });
   }
   const users = Object.entries(given.users).map(([name, spec]) => userOf(name, spec));
@@ -104,17 +149,18 @@ export function readConfig(data: unknown): ProxyConfig {
       hint: 'Name one with a password hash (barewire proxy hash makes it), or with from and the addresses of its clients.',
     });
   }
-  const { health, admin, sessions = {} } = given;
+  const { health, admin } = given;
   return {
     listen: given.listen ?? { host: '127.0.0.1', port: 8080 },
     settings: {
       users,
-      routing: { ...definedOf({ strategy: given.strategy, rotate: given.rotate }), ...sessions },
+      routing: { ...definedOf({ strategy: given.strategy, rotate: given.rotate }), ...given.sessions },
       destinations: given.targets ?? {},
       timeouts: given.timeouts ?? {},
       exit: definedOf({ drain: given.drain, minimumInterval: given['rotate-at-most-every'] }),
     },
-    exits: Object.entries(given.exits).map(([name, exit]) => ({ name, ...exit })),
+    exits: devices,
+    pppoe: sessions,
     health:
       health === undefined
         ? undefined
@@ -139,6 +185,40 @@ function userOf(name: string, { password, ...rest }: Read<typeof user>): UserSpe
     });
   }
   return { name, ...rest, ...(password === undefined ? {} : { passwordHash: password }) };
+}
+
+function pppoeOf(given: Read<typeof pppoe>, i: number): PppoeExits {
+  const { user, accounts } = given;
+  const passwordFile = given['password-file'];
+  if (accounts !== undefined && (user !== undefined || passwordFile !== undefined)) {
+    throw new ArgumentError(
+      `pppoe[${i}].accounts: a file of users, or one user with a password-file, not both`,
+    );
+  }
+  if ((user === undefined) !== (passwordFile === undefined)) {
+    const missing = user === undefined ? 'user' : 'password-file';
+    throw new ArgumentError(
+      `pppoe[${i}].${missing}: missing beside ${user === undefined ? 'password-file' : 'user'}`,
+      {
+        hint: 'Write the password, on one line, into a file that only its owner may read, and name that.',
+      },
+    );
+  }
+  return {
+    interface: given.interface,
+    name: given.name ?? given.interface,
+    user,
+    passwordFile,
+    accounts,
+    sessions: given.sessions ?? 1,
+    via: given.via ?? 'tun',
+    service: given.service,
+    concentrator: given.concentrator,
+    mac: given.mac ?? 'shared',
+    mode: given.mode ?? 'auto',
+    mru: given.mru,
+    stateFile: given['state-file'],
+  };
 }
 
 function parseListen(given: string): ListenAddress & { readonly host: string } {

@@ -91,4 +91,5 @@ const FAILURES: Readonly<Record<string, ProxyErrorCode>> = {
   ENOTFOUND: 'BW_PROXY_NAME',
   ENODATA: 'BW_PROXY_NAME',
   EAI_AGAIN: 'BW_PROXY_NAME',
+  BW_LINE_DOWN: 'BW_PROXY_EXIT_GONE',
 };

@@ -1,4 +1,4 @@
-import type { Line } from '../http/index.ts';
+import type { Line, RotatingLine } from '../http/index.ts';
 import { ProxyError } from './error.ts';
 
 /**
@@ -6,12 +6,6 @@ import { ProxyError } from './error.ts';
  * getting another address.
  */
 export type ExitState = 'up' | 'draining' | 'down' | 'changing';
-
-/** A line that can get another address. */
-export interface RotatingLine extends Line {
-  /** Resolves with the addresses before and after. */
-  redial(): Promise<{ readonly before: string | undefined; readonly after: string | undefined }>;
-}
 
 /** What a change of address gave. */
 export interface Rotation {
@@ -27,12 +21,18 @@ export interface ExitOptions {
   readonly minimumInterval?: number;
 }
 
+/** In ms. */
+const LONGEST_DOWN = 60_000;
+
 /** One way out of the proxy: a line, whether it works, and what goes through it. */
 export class Exit {
   readonly line: Line | RotatingLine;
   readonly #drainTime: number;
   readonly #minimumInterval: number;
   #state: ExitState = 'up';
+  /** When an exit that is down may be tried again by a request, on the clock of `performance.now()`. */
+  #downUntil = Number.POSITIVE_INFINITY;
+  #failuresInRow = 0;
   #lastRotation = Number.NEGATIVE_INFINITY;
   #rotating: Promise<Rotation> | undefined;
   /** Ends each open connection. */
@@ -65,6 +65,7 @@ export class Exit {
   }
 
   get state(): ExitState {
+    if (this.#state === 'down' && performance.now() >= this.#downUntil) this.#state = 'up';
     return this.#state === 'up' && this.line.addresses.length === 0 ? 'down' : this.#state;
   }
 
@@ -92,11 +93,25 @@ export class Exit {
   checked(result: { readonly latency: number } | { readonly error: string }): void {
     if ('latency' in result) {
       this.latency = result.latency;
+      this.#failuresInRow = 0;
       if (this.#state === 'down') this.#state = 'up';
     } else {
       this.lastError = result.error;
-      if (this.#state === 'up') this.#state = 'down';
+      if (this.#state === 'up' || this.#state === 'down') this.#goDown(Number.POSITIVE_INFINITY);
     }
+  }
+
+  /** A request found the line broken: no others for a second, for two the next time, up to a minute. */
+  failed(error: string, now: number = performance.now()): void {
+    this.lastError = error;
+    if (this.state === 'up' || this.state === 'down') {
+      this.#goDown(now + Math.min(LONGEST_DOWN, 1000 * 2 ** this.#failuresInRow++));
+    }
+  }
+
+  /** A request got through. */
+  worked(): void {
+    this.#failuresInRow = 0;
   }
 
   /** Takes no more requests until `resume`; those it has go on. */
@@ -133,17 +148,33 @@ export class Exit {
     return await this.#rotating;
   }
 
+  /** Takes no more requests for good; resolves once those it has are over, after the drain time at the latest. */
+  async retire(): Promise<void> {
+    this.#state = 'draining';
+    await this.#idle();
+    this.#endAll();
+  }
+
+  #goDown(until: number): void {
+    this.#state = 'down';
+    this.#downUntil = until;
+  }
+
+  #endAll(): void {
+    for (const end of [...this.#open]) end();
+  }
+
   async #change(line: RotatingLine): Promise<Rotation> {
     this.#state = 'changing';
     try {
       await this.#idle();
-      for (const end of this.#open) end();
+      this.#endAll();
       const { before, after } = await line.redial();
       this.#state = 'up';
       return { exit: this.name, before, after };
     } catch (error) {
-      this.#state = 'down';
-      this.lastError = error instanceof Error ? error.message : String(error);
+      this.#state = 'up';
+      this.failed(error instanceof Error ? error.message : String(error));
       throw error;
     }
   }

@@ -2,10 +2,16 @@
 export type { AccessLog, AccessRecord } from './access-log.ts';
 export { Admin, type AdminOptions, type ExitReport, reportOf } from './admin.ts';
 export { STRATEGIES, type Strategy } from './choice.ts';
-export { type AdminConfig, type DeviceExit, type ProxyConfig, readConfig } from './config.ts';
+export {
+  type AdminConfig,
+  type DeviceExit,
+  type PppoeExits,
+  type ProxyConfig,
+  readConfig,
+} from './config.ts';
 export { type Destination, DestinationPolicy, type DestinationRules } from './destination.ts';
 export { ProxyError, type ProxyErrorCode } from './error.ts';
-export { Exit, type ExitOptions, type ExitState, type RotatingLine, type Rotation } from './exit.ts';
+export { Exit, type ExitOptions, type ExitState, type Rotation } from './exit.ts';
 export { HealthChecks, type HealthOptions } from './health.ts';
 export { proxyMetrics } from './metrics.ts';
 export { hashPassword } from './password.ts';

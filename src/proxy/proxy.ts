@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import type { Line } from '../http/index.ts';
+import type { Line, RotatingLine } from '../http/index.ts';
 import type { AccessLog } from './access-log.ts';
 import type { DestinationRules } from './destination.ts';
-import { Exit, type ExitOptions, type RotatingLine } from './exit.ts';
+import { Exit, type ExitOptions } from './exit.ts';
 import { Front } from './front.ts';
 import { HealthChecks, type HealthOptions } from './health.ts';
 import { ownAddresses } from './own-addresses.ts';
@@ -51,7 +51,7 @@ export class ExitProxy implements AsyncDisposable {
   readonly service: ProxyService;
   readonly #front: Front;
   readonly #health: HealthChecks | undefined;
-  readonly #lines: readonly (Line | RotatingLine)[];
+  #lines: readonly (Line | RotatingLine)[];
   #exits: readonly Exit[];
 
   private constructor(options: ProxyOptions) {
@@ -92,18 +92,22 @@ export class ExitProxy implements AsyncDisposable {
   }
 
   /**
-   * Takes new settings over, and lines that came or went. Open connections go on; those through a line that went end
-   * when it does.
+   * Takes new settings over, and lines that came or went. Open connections go on, those through a line that went as
+   * well: its exit takes no new ones and is to be retired.
    *
+   * @returns The exits that went.
    * @throws ArgumentError for settings that cannot be; then nothing has changed.
    */
-  reload(settings: ProxySettings, lines: readonly (Line | RotatingLine)[] = this.#lines): void {
+  reload(settings: ProxySettings, lines: readonly (Line | RotatingLine)[] = this.#lines): readonly Exit[] {
     const exits = lines.map(
       (line) => this.#exits.find((exit) => exit.line === line) ?? new Exit(line, settings.exit),
     );
     this.service.replace({ ...this.#parts(settings), exits });
+    const gone = this.#exits.filter((exit) => !exits.includes(exit));
     this.#exits = exits;
+    this.#lines = lines;
     this.#health?.watch(exits);
+    return gone;
   }
 
   /** @param grace How long open connections may go on, in ms. Default is 0. */

@@ -121,10 +121,14 @@ export class ProxyService {
       const exit = this.route(job);
       const limit = deadline(this.#timeouts.connect, 'the connection');
       try {
-        return await dial(exit.line, destination.host, destination.port, {
+        const stream = await dial(exit.line, destination.host, destination.port, {
           signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
           judge: (address) => this.judgeAddress(address),
+          // What a client has ended may still be answered.
+          allowHalfOpen: true,
         });
+        exit.worked();
+        return stream;
       } catch (error) {
         const failure = this.failure(error, exit);
         if (attempt === ATTEMPTS || job.route?.free !== true || exit.usable) throw failure;
@@ -135,7 +139,7 @@ export class ProxyService {
   /** What a failed connection means, and notes what it says about the exit. */
   failure(error: unknown, exit: Exit): ProxyError {
     if (EXIT_FAILURES.has(String((error as { code?: unknown } | undefined)?.code))) {
-      exit.checked({ error: error instanceof Error ? error.message : String(error) });
+      exit.failed(error instanceof Error ? error.message : String(error));
     }
     return asProxyError(error);
   }

@@ -113,9 +113,11 @@ export class SocksSide {
     const job = this.#service.begin(client, 'socks5-udp', admission, undefined);
     try {
       const exit = this.#service.route(job);
-      const relay = await openUdpRelay(this.#service, job, exit, {
-        local: plainAddress(socket.localAddress),
-        client,
+      let failure: Error | undefined;
+      const where = { local: plainAddress(socket.localAddress), client };
+      const relay = await openUdpRelay(this.#service, job, exit, where, (reason) => {
+        failure = reason;
+        socket.destroy();
       });
       job.holdExit(() => socket.destroy());
       const bound: Destination = relay.address;
@@ -128,7 +130,7 @@ export class SocksSide {
         if (socket.destroyed) resolve();
       });
       relay.close();
-      job.finish(SUCCEEDED);
+      job.finish(SUCCEEDED, failure);
     } catch (error) {
       job.finish(asProxyError(error).reply, error);
       if (socket.writable) socket.end(replyMessage(asProxyError(error).reply));

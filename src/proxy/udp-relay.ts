@@ -23,6 +23,7 @@ const MAX_NAMES = 256;
  * A SOCKS5 UDP relay: datagrams of one client out by one exit, and answers back. Only from the address that asked for
  * it, and once its first datagram has come, from that port alone.
  *
+ * @param onGone Called when the exit's line goes: what the client would get after that came from another address.
  * @throws ProxyError `BW_PROXY_COMMAND` when the exit carries no UDP.
  */
 export async function openUdpRelay(
@@ -30,6 +31,7 @@ export async function openUdpRelay(
   job: Job,
   exit: Exit,
   where: { readonly local: string; readonly client: string },
+  onGone: (reason: Error) => void,
 ): Promise<UdpRelay> {
   const { line } = exit;
   if (line.openUdp === undefined) {
@@ -54,6 +56,7 @@ export async function openUdpRelay(
     forward(message);
   });
   near.on('error', () => near.close());
+  far.onGone = onGone;
   far.onMessage = (payload, host, port) => {
     if (clientPort === undefined) return;
     // Over its rate, a datagram is dropped: that is what a full link does.

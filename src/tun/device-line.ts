@@ -5,7 +5,8 @@ import type { Duplex } from 'node:stream';
 import { Netlink } from '../netlink/index.ts';
 import { Resolver } from '../resolver/index.ts';
 import type { Netns } from '../sys/index.ts';
-import { type BoundOptions, connectThrough, datagramThrough } from './bound-socket.ts';
+import { type BoundOptions, connectThrough } from './bound-socket.ts';
+import { type DeviceUdp, openDeviceUdp } from './device-udp.ts';
 import { boundDnsTransport } from './dns-transport.ts';
 
 export interface DeviceLineOptions {
@@ -63,10 +64,11 @@ export class DeviceLine {
   async connect(target: {
     readonly host: string;
     readonly port: number;
+    readonly allowHalfOpen?: boolean;
     readonly signal?: AbortSignal;
   }): Promise<Duplex> {
-    const { host, port, signal } = target;
-    const socket = connectThrough({ ...this.#bound, host, port, allowHalfOpen: true, noDelay: true });
+    const { host, port, allowHalfOpen = false, signal } = target;
+    const socket = connectThrough({ ...this.#bound, host, port, allowHalfOpen, noDelay: true });
     return await connected(socket, signal);
   }
 
@@ -75,36 +77,10 @@ export class DeviceLine {
     return await this.#resolver.resolve(name, options);
   }
 
-  /** Datagrams to IPv4 and, where the device has an address, IPv6 destinations. */
+  /** Datagrams of both IP versions. @throws SystemError when there is no such device. */
   async openUdp(): Promise<DeviceUdp> {
-    const sockets = await Promise.all(
-      ([4, 6] as const).map((version) => datagramThrough({ ...this.#bound, version })),
-    );
-    const [ipv4, ipv6] = sockets;
-    const udp: DeviceUdp = {
-      onMessage: undefined,
-      send(payload, host, port) {
-        const socket = host.includes(':') ? ipv6 : ipv4;
-        // A datagram that cannot go is a datagram lost, as on any network.
-        socket?.send(payload, port, host, () => undefined);
-      },
-      close() {
-        for (const socket of sockets) socket.close();
-      },
-    };
-    for (const socket of sockets) {
-      socket.on('error', () => undefined);
-      socket.on('message', (message, from) => udp.onMessage?.(message, from.address, from.port));
-    }
-    return udp;
+    return await openDeviceUdp(this.#bound);
   }
-}
-
-/** Datagrams by one device. */
-export interface DeviceUdp {
-  send(payload: Uint8Array, host: string, port: number): void;
-  onMessage: ((payload: Uint8Array, host: string, port: number) => void) | undefined;
-  close(): void;
 }
 
 /** What others can see it by; IPv4 first. A device that is missing has none, which is no error: lines come and go. */

@@ -7,6 +7,7 @@ export {
   datagramThrough,
 } from './bound-socket.ts';
 export { TunDevice, type TunOptions } from './device.ts';
-export { DeviceLine, type DeviceLineOptions, type DeviceUdp } from './device-line.ts';
+export { DeviceLine, type DeviceLineOptions } from './device-line.ts';
+export { type DeviceUdp, openDeviceUdp } from './device-udp.ts';
 export { boundDnsTransport } from './dns-transport.ts';
 export { TunQueue, type TunVisit } from './queue.ts';

@@ -41,11 +41,12 @@ export const proxy: CommandGroup = group({
       options: { json },
       async run({ args, options }, { output }) {
         const { readConfigFile } = await import('../../apps/proxy.ts');
-        const { listen, settings, exits } = await readConfigFile(args.config);
+        const { listen, settings, exits, pppoe } = await readConfigFile(args.config);
         if (options.json) {
           output.json({
             listen,
             exits,
+            pppoe,
             users: settings.users.map(({ name }) => name),
             routing: settings.routing,
           });
@@ -54,6 +55,10 @@ export const proxy: CommandGroup = group({
         output.write(`listens at ${listen.host ?? '127.0.0.1'} port ${listen.port}\n`);
         for (const exit of exits)
           output.write(`exit ${exit.name} by ${exit.device}, names from ${exit.dns.join(', ')}\n`);
+        for (const { name, interface: on, sessions, accounts, via } of pppoe) {
+          const whose = accounts === undefined ? '' : ` for each account in ${accounts}`;
+          output.write(`exits ${name}-1 and on: ${sessions} PPPoE on ${on}${whose}, via ${via}\n`);
+        }
         for (const { name, passwordHash, from } of settings.users) {
           const how = [
             passwordHash === undefined ? '' : 'a password',
