@@ -74,7 +74,7 @@ export function attachHooks(options: HookOptions, flows: number): Hooks {
     const specs = monitorMaps(flows);
     let shared: Partial<Pick<LiveMaps<MonitorMaps>, 'flows' | 'settings'>> = {};
     const loadFor = (direction: 'in' | 'out', at: 'xdp' | 'tcx'): Loaded<MonitorMaps> => {
-      const spec = monitorSpec(specs, { direction, hook: at, frags: at === 'xdp' && probe('xdp-frags') });
+      const spec = monitorSpec(specs, { direction, hook: at, frags: at === 'tcx' || probe('xdp-frags') });
       const loaded = load(spec, { maps: shared });
       own.push(loaded);
       shared = { flows: loaded.maps.flows, settings: loaded.maps.settings };

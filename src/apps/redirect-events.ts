@@ -1,7 +1,9 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { formatIPv4, formatIPv6 } from '../address/index.ts';
 import type { BpfMap, RingBuffer } from '../bpf/index.ts';
 import { BarewireError } from '../error.ts';
-import type { RedirectEvent, RedirectSettings } from '../programs/redirect-ports.ts';
+import { codecOf } from '../layout/index.ts';
+import { type RedirectEvent, type RedirectSettings, redirectEvent } from '../programs/redirect-ports.ts';
 import { PROTOCOL_NUMBER, type RedirectProtocol } from './redirect-rule.ts';
 
 /** One packet that went to another port. */
@@ -18,19 +20,24 @@ export interface PortRedirect {
   readonly length: number;
 }
 
-/** How long the program makes events after a reader's last sign of life, in ns, and how often there is one, in ms. */
+/** How long the program makes events after a reader's last sign of life, and how often there is one, in ns. */
 const LISTENING = 3_000_000_000n;
-const SIGN_OF_LIFE = 1000;
+const SIGN_OF_LIFE = 1_000_000_000n;
+/** Events that are taken at once, and how long to wait when there are none, in ms. */
+const AT_ONCE = 1024;
+const PAUSE = 10;
+
+const codec = codecOf(redirectEvent);
 
 /**
- * Events from now on. The program makes them only while somebody reads.
+ * Events from now on, until the signal ends them. The program makes them only while somebody reads.
  *
  * @throws BarewireError `BW_BUSY` when somebody else reads: each event goes to one reader.
  */
 export async function* portRedirects(
   ring: RingBuffer<RedirectEvent>,
   settings: BpfMap<number, RedirectSettings>,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
 ): AsyncGenerator<PortRedirect> {
   const present = settings.get(0) ?? { until: 0n, replies: 0 };
   const start = process.hrtime.bigint();
@@ -46,12 +53,22 @@ export async function* portRedirects(
   // What an earlier reader left.
   ring.drain(() => {});
   listen();
-  const alive = setInterval(listen, SIGN_OF_LIFE);
   try {
-    for await (const event of ring.events(signal === undefined ? {} : { signal })) yield readable(event);
+    for (let heard = start; ; ) {
+      const batch: PortRedirect[] = [];
+      ring.drain((view, offset) => batch.push(readable(codec.read(view, offset))), AT_ONCE);
+      yield* batch;
+      if (signal.aborted) return;
+      if (process.hrtime.bigint() - heard > SIGN_OF_LIFE) {
+        heard = process.hrtime.bigint();
+        listen();
+      }
+      // Also after a full batch: in a flood, timers and signals must have their turn.
+      await sleep(batch.length === 0 ? PAUSE : 0, undefined, { signal }).catch(() => {});
+    }
   } finally {
-    clearInterval(alive);
-    settings.set(0, { until: 0n, replies: (settings.get(0) ?? present).replies });
+    // Unless its owner closed it meanwhile.
+    if (!settings.fd.closed) settings.set(0, { until: 0n, replies: (settings.get(0) ?? present).replies });
   }
 }
 

@@ -83,6 +83,7 @@ export class Redirector implements Disposable {
   readonly #maps: LiveMaps<RedirectMaps>;
   readonly #rules: RuleTable;
   readonly #own: readonly Disposable[];
+  readonly #closing = new AbortController();
   /** Where it is kept; undefined when it dies with the process. */
   readonly #place: Place | undefined;
 
@@ -206,16 +207,19 @@ export class Redirector implements Disposable {
   }
 
   /**
-   * Packets as they are sent to another port, from now on.
+   * Packets as they are sent to another port, from now on, until the signal or `close` ends them.
    *
    * @throws BarewireError `BW_BUSY` when another process reads them: each event goes to one reader.
    */
   events(options: { readonly signal?: AbortSignal | undefined } = {}): AsyncGenerator<PortRedirect> {
-    return portRedirects(this.#maps.events, this.#maps.settings, options.signal);
+    const { signal } = this.#closing;
+    const ended = options.signal === undefined ? signal : AbortSignal.any([signal, options.signal]);
+    return portRedirects(this.#maps.events, this.#maps.settings, ended);
   }
 
-  /** Detaches, unless it was kept. A second call does nothing. */
+  /** Detaches, unless it was kept, and ends events. A second call does nothing. */
   close(): void {
+    this.#closing.abort();
     closeAll(this.#own);
   }
 

@@ -5,7 +5,7 @@ import { Lab, type LabHost } from '../../src/lab/index.ts';
 import { blocks, documents, ROOT } from './documents.ts';
 
 /** Commands that only end with Ctrl-C. */
-const ENDLESS = /^npx barewire (count|monitor|watch)\b/;
+const ENDLESS = /^npx barewire (count|monitor|watch)\b(?!.* -n )/;
 
 /** Each `npx barewire …` line of the documents, as typed; the generated manual's are checked where it is generated. */
 const commands = documents()

@@ -115,6 +115,26 @@ describe('the monitor’s sums', () => {
     });
   }
 
+  it('are of whole frames, also where an offload makes them longer than the wire takes', async () => {
+    left.exec('ethtool', ['-K', 'eth0', 'gro', 'on']);
+    for (const hook of ['xdp', 'tcx'] as const) {
+      using monitor = Monitor.open({ ...place, hook });
+      const start = await readBoth(monitor);
+      right.spawn('iperf3', ['-s', '-1', '-p', '5201']);
+      for (let tries = 0; ; tries++) {
+        if (/:5201/.test(right.exec('ss', ['-ltn']))) break;
+        assert.ok(tries < 200, 'it listened');
+        await sleep(10);
+      }
+      left.exec('iperf3', ['-c', '10.77.0.2', '-p', '5201', '-n', '20M', '-R']);
+      const end = await readBoth(monitor);
+      const ours = difference(end.ours, start.ours);
+      const kernels = difference(end.kernels, start.kernels);
+      assert.deepEqual([ours.txPackets, ours.txBytes], [kernels.txPackets, kernels.txBytes], hook);
+      assert.ok(ours.txBytes > 20_000_000n, `${ours.txBytes} bytes by ${hook}`);
+    }
+  });
+
   it('equal those of the conversations, which name both ends, both ways', async () => {
     using monitor = Monitor.open(place);
     const report = await oneReport(monitor, () => {

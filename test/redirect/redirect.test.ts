@@ -175,6 +175,10 @@ describe('redirected ports', () => {
     // Whoever comes after one that ended need not wait.
     const again = redirector.events({ signal: AbortSignal.timeout(30) });
     assert.equal((await again.next()).done, true);
+    const last = redirector.events().next();
+    await sleep(20);
+    redirector.close();
+    assert.equal((await last).done, true);
   });
 
   it('refuse what cannot be, and then change nothing', () => {
