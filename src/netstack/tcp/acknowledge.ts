@@ -34,7 +34,10 @@ function updateWindow(tcb: Tcb, segment: Segment): boolean {
   if (changed && window > 0 && tcb.probe === Probe.window) {
     tcb.probe = Probe.none;
     tcb.probeAt = Number.POSITIVE_INFINITY;
+    tcb.windowProbes = 0;
   }
+  // An answer to a probe is a sign of life, for as long as the window may stay closed.
+  if (tcb.flight.count === 0) tcb.waitingSince = Number.POSITIVE_INFINITY;
   return changed;
 }
 
@@ -82,7 +85,7 @@ function advance(tcb: Tcb, segment: Segment, acked: number, now: number): void {
   if (tcb.undoable && tcb.timestamps && before(segment.tsEcho, tcb.resentStamp)) undo(tcb);
   tcb.undoable = false;
   tcb.backoff = 0;
-  tcb.duplicateAcks = 0;
+  forgetDuplicates(tcb, acked);
   tcb.rtoAt = Number.POSITIVE_INFINITY;
   tcb.waitingSince = flight.count > 0 ? now : Number.POSITIVE_INFINITY;
   if (tcb.full && tcb.queue.length <= tcb.sendLimit >> 1) tcb.told |= Told.write;
@@ -181,6 +184,12 @@ function countDuplicate(tcb: Tcb, segment: Segment, opened: boolean): void {
   if (segment.flags & FIN) return;
   tcb.duplicateAcks++;
   tcb.delivered += tcb.mss;
+}
+
+/** What is acknowledged now is no longer among what has left the network beyond it; the first segment was missing. */
+function forgetDuplicates(tcb: Tcb, acked: number): void {
+  if (tcb.phase !== Phase.recovery) tcb.duplicateAcks = 0;
+  else tcb.duplicateAcks = Math.max(0, tcb.duplicateAcks - Math.max(0, Math.ceil(acked / tcb.mss) - 1));
 }
 
 /** RFC 8985, section 7.4: whether the tail was lost and only the probe arrived. */

@@ -35,7 +35,7 @@ export function onSegment(tcb: Tcb, segment: Segment, now: number): void {
     challenge(tcb, now);
     return;
   }
-  tcb.probes = 0;
+  tcb.keepAliveProbes = 0;
   acknowledge(tcb, segment, now);
   if (onFinAcknowledged(tcb, now)) return;
   onText(tcb, segment.seq, segment, now);

@@ -75,7 +75,8 @@ function resendAt(tcb: Tcb, index: number, now: number): boolean {
     tcb.undoable = true;
   }
   tcb.layer.counters.retransmitted++;
-  if (tcb.rtoAt === Number.POSITIVE_INFINITY) tcb.rtoAt = now + tcb.rtt.backedOff(tcb.backoff);
+  // RFC 6675, section 6: whoever sends the first segment again waits anew for its answer.
+  if (index === 0 || tcb.rtoAt === Number.POSITIVE_INFINITY) tcb.rtoAt = now + tcb.rtt.backedOff(tcb.backoff);
   return true;
 }
 
@@ -197,7 +198,7 @@ function clearProbe(tcb: Tcb): void {
 function armPersist(tcb: Tcb, now: number): void {
   if (tcb.probe === Probe.window) return;
   tcb.probe = Probe.window;
-  tcb.probeAt = now + tcb.rtt.backedOff(tcb.probes);
+  tcb.probeAt = now + tcb.rtt.backedOff(tcb.windowProbes);
 }
 
 /** The tail probe's time has come: new data if there is any, else the last segment again (RFC 8985, section 7.3). */
@@ -237,7 +238,7 @@ export function sendWindowProbe(tcb: Tcb, now: number): void {
   else if (length > 0) sendSegment(tcb, 0, length, PSH, now);
   else if (emitSegment(tcb, tcb.sndNxt, ACK, 0, 1, now)) {
     tcb.windowProbed = true;
-    tcb.probes++;
+    tcb.windowProbes++;
     if (tcb.waitingSince === Number.POSITIVE_INFINITY) tcb.waitingSince = now;
   }
 }

@@ -129,7 +129,8 @@ function reduceProportionally(tcb: Tcb, newlyLost: boolean): void {
     room = Math.min(congestion.threshold - inFlight, limit);
   }
   // The retransmission that recovery begins with is always sent (RFC 5681, section 3.2, step 3).
-  if (tcb.prrOut === 0 && room < mss) room = mss;
+  // Without SACK each partial ACK asks for one more (RFC 6582, section 3.2, step 5).
+  if ((tcb.prrOut === 0 || (newlyLost && !tcb.sack)) && room < mss) room = mss;
   congestion.window = inFlight + Math.max(0, room);
 }
 

@@ -241,8 +241,9 @@ export class Tcb implements TimerOwner {
   trimAt: number = Number.POSITIVE_INFINITY;
   /** When the oldest unanswered thing was sent; for giving up. Infinity while nothing is. */
   waitingSince: number = Number.POSITIVE_INFINITY;
-  /** Probes of persist or keep-alive without an answer. */
-  probes = 0;
+  /** Probes of a closed window in a row, and of a silent peer without an answer. */
+  windowProbes = 0;
+  keepAliveProbes = 0;
   /** A byte was sent beyond the window to test it. */
   windowProbed = false;
 

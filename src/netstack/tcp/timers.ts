@@ -100,16 +100,16 @@ function onKeepAlive(tcb: Tcb, now: number): void {
   const silent = now - tcb.lastReceived;
   tcb.slow = Slow.keepAlive;
   if (silent < idle || tcb.flight.count > 0) {
-    tcb.probes = 0;
+    tcb.keepAliveProbes = 0;
     tcb.slowAt = Math.max(now + 1, tcb.lastReceived + idle);
     if (tcb.flight.count > 0) tcb.slowAt = now + idle;
     return;
   }
-  if (tcb.probes >= count) {
+  if (tcb.keepAliveProbes >= count) {
     tcb.layer.fail(tcb, 'ETIMEDOUT');
     return;
   }
-  tcb.probes++;
+  tcb.keepAliveProbes++;
   emitSegment(tcb, (tcb.sndUna - 1) | 0, ACK, 0, 0, now);
   tcb.slowAt = now + interval;
 }
