@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { tryTwoStacks } from './fuzz-two-stacks.ts';
 
-const EACH = 250;
+const EACH = 200;
 
 describe('two stacks on fuzzed networks, under virtual time: never a stall, never a wrong byte', () => {
   for (let block = 0; block < 10; block++) {
