@@ -87,7 +87,12 @@ export function joinDispatcher(
   const fresh = new Arrival(newcomer);
   for (let attempt = 1; ; attempt++) {
     const link = net.links.get(ifindex);
-    using present = presentOn(net, link, options.replace);
+    const found = presentOn(net, link, options.replace);
+    if (found === 'changed') {
+      if (attempt === ATTEMPTS) throw tooManyChanges(link);
+      continue;
+    }
+    using present = found;
     const others = options.replace ? [] : membersOf(link, present);
     if (others.length >= MAX_DISPATCHED) {
       throw new BarewireError('BW_LIMIT', `${link.name} has ${others.length} programs, as many as can be`, {
@@ -132,6 +137,10 @@ export function leaveDispatcher(
     const link = net.links.get(ifindex);
     const attached = link.xdp.find(({ mode }) => mode !== 'offload');
     using present = attached && readState(ifindex, attached.programId, attached.mode);
+    if (attached !== undefined && isUnread(present) && hasGone(net, link, attached.programId)) {
+      if (attempt === ATTEMPTS) throw tooManyChanges(link);
+      continue;
+    }
     const members = membersOf(link, present);
     const gone = members.map(describe).filter(leaves);
     if (present === undefined || gone.length === 0) return [];
@@ -281,17 +290,31 @@ function nameOf(fd: Fd, { btfId, name }: ProgramInfo): string {
 }
 
 /** What is on the interface that can be joined; whatever else is there is evicted, or in the way. */
-function presentOn(net: Netlink, link: Link, replace: boolean): State | undefined {
+function presentOn(net: Netlink, link: Link, replace: boolean): State | undefined | 'changed' {
   for (const occupant of occupantsOf(link)) {
-    const state =
-      occupant.mode === 'offload' ? undefined : readState(link.index, occupant.programId, occupant.mode);
+    const { programId, mode } = occupant;
+    const state = mode === 'offload' ? undefined : readState(link.index, programId, mode);
     // One that a link holds cannot be replaced over netlink, which is how the protocol replaces.
+    if (state?.members !== undefined && occupant.linkId === undefined) return state;
+    if (hasGone(net, link, programId)) {
+      state?.[Symbol.dispose]();
+      return 'changed';
+    }
     if (state !== undefined && occupant.linkId === undefined) return state;
     state?.[Symbol.dispose]();
     if (!replace) throw new OccupiedError(link, occupant);
     evict(net, link, occupant);
   }
   return undefined;
+}
+
+/** A program that was there, or whose pins were, while others changed what is attached. */
+function hasGone(net: Netlink, link: Link, id: number): boolean {
+  return net.links.get(link.index).xdp.every(({ programId }) => programId !== id);
+}
+
+function isUnread(state: State | undefined): boolean {
+  return state?.members === undefined;
 }
 
 function membersOf(link: Link, state: State | undefined): readonly Member[] {
