@@ -26,11 +26,13 @@ import {
  * A program as an object file that `bpftool prog load`, libbpf and this library's own loader take.
  *
  * Sections and definitions are libbpf's conventions: the program under its `SEC()` name, functions it calls in `.text`,
- * maps defined by BTF in `.maps`, the licence in `license`.
+ * maps defined by BTF in `.maps`, the licence in `license`. Of two forms of a program, it is the one that needs nothing.
  *
  * @throws ArgumentError for what an object cannot express: maps that share a name but differ.
  */
-export function writeObject(spec: ProgramSpec): Uint8Array {
+export function writeObject(of: ProgramSpec): Uint8Array {
+  // An object file holds one form of a program, and is carried to other kernels.
+  const spec = of.fallback === undefined ? of : { ...of, instructions: of.fallback };
   const builder = new BtfBuilder();
   const parts = splitFunctions(spec);
   const maps = Object.entries(spec.maps);
