@@ -15,6 +15,7 @@ import { PppError, type PppFailure } from './failure.ts';
 import { Ipcp, type IpcpOptions } from './ipcp.ts';
 import { Ipv6cp } from './ipv6cp.ts';
 import { Lcp, type LcpOwner } from './lcp.ts';
+import { networkEnd, refusalOf } from './link-failure.ts';
 import { PapAuthenticator, PapPeer } from './pap.ts';
 
 /** What a link negotiates. Times are in milliseconds, sizes in bytes. */
@@ -304,15 +305,7 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
 
   refused(party: AuthenticationParty, user: string, failure: PppFailure, message: string, now: number): void {
     if (party.side === 'authenticator') this.#observer.refusedPeer(party.method, user, now);
-    const said = message === '' ? '' : `: ${message}`;
-    this.#fail(
-      party.side === 'authenticator'
-        ? new PppError(failure, `'${user}' was refused${said}`)
-        : new PppError(failure, `${REFUSED[failure] ?? 'the peer refused us'} (${party.method})${said}`, {
-            peerMessage: failure === 'authentication' ? message : '',
-            hint: HINTS[failure] ?? 'The peer gave up on us.',
-          }),
-    );
+    this.#fail(refusalOf(party, user, failure, message));
   }
 
   #dispatch(protocol: number, bytes: Uint8Array, offset: number, end: number, now: number): void {
@@ -564,35 +557,5 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
     if (this.#answering !== undefined) next = Math.min(next, this.#answering.timeoutAt);
     if (this.#asking !== undefined) next = Math.min(next, this.#asking.timeoutAt);
     this.deadline = next;
-  }
-}
-
-const REFUSED: Partial<Record<PppFailure, string>> = {
-  authentication: 'the peer does not take our name and password',
-  'authentication-method': 'no way to say who we are that both sides know',
-  'no-answer': 'the peer leaves authentication unanswered',
-  'peer-not-authentic': 'the peer does not know our password either',
-};
-
-const HINTS: Partial<Record<PppFailure, string>> = {
-  authentication:
-    'Check user and password; some providers want the user with a realm, as in user@example.net.',
-  'peer-not-authentic': 'Somebody else may be answering; nothing more was told to it.',
-};
-
-function networkEnd(control: ControlProtocol, name: string): PppError {
-  switch (control.endCause) {
-    case 'rejected':
-      return new PppError('network-refused', `the peer does not speak ${name}`);
-    case 'peer': {
-      const said = control.peerReason === '' ? '' : `: ${control.peerReason}`;
-      return new PppError('network-refused', `the peer ended ${name}${said}`, {
-        peerMessage: control.peerReason,
-      });
-    }
-    case 'not-converging':
-      return new PppError('not-converging', `the peer objects to every request for ${name}`);
-    default:
-      return new PppError('no-answer', `the peer answers no request for ${name}`);
   }
 }

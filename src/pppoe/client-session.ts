@@ -3,12 +3,10 @@ import { ArgumentError } from '../error.ts';
 import {
   ipv4Number,
   ipv4Text,
-  MAC_BROADCAST,
   macNumber,
   macText,
   PppoeCode,
   type PppoeTag,
-  PppoeTagType,
   PppProtocol,
 } from '../packet/index.ts';
 import {
@@ -24,6 +22,7 @@ import {
   type RandomSource,
   randomWord,
 } from '../ppp/index.ts';
+import { BABY_JUMBO_MRU, ClientDiscovery, type DiscoveryOwner, STANDARD_MRU } from './client-discovery.ts';
 import type {
   Ipv6Link,
   PppoeAddresses,
@@ -74,17 +73,7 @@ export interface ClientWire {
   hostUniq(session: PppoeClientSession): Uint8Array;
 }
 
-/** RFC 2516, section 7: what fits into a standard frame behind the headers of PPPoE and PPP. */
-export const STANDARD_MRU = 1492;
-/** RFC 4638: what fits when the wire takes frames of 1508 bytes. */
-export const BABY_JUMBO_MRU = 1500;
 const MINIMUM_MRU = 576;
-/** Concentrators of one discovery that are remembered. */
-const MAX_SEEN = 16;
-/** An AC that has just refused is taken again only if no other answers within this time, in milliseconds. */
-const PATIENCE = 300;
-/** Bytes of cookie and Relay-Session-Id that fit into a PADR beside a service name and Host-Uniq of ours. */
-const MAX_ECHOED = 1024;
 /** PAP counts name and password in one byte each; a service name gets as much. */
 const MAX_NAME = 255;
 /** A session that stood this long begins again with the shortest wait. */
@@ -128,23 +117,14 @@ export class PppoeClientSession {
   readonly #credentials: Credentials | undefined;
   readonly #timing: PppoeTiming;
   readonly #header: FrameHeader;
+  readonly #discovery: ClientDiscovery;
   readonly #vlans: readonly PppoeVlan[];
   #state: PppoeSessionState = 'idle';
   #link: PppLink | undefined;
   #sessionId = 0;
   #peerMac = 0;
   #addresses: PppoeAddresses | undefined;
-  #concentrator: PppoeConcentratorInfo | undefined;
-  #offer: DiscoveryTags | undefined;
-  #spare: { readonly mac: number; readonly tags: DiscoveryTags } | undefined;
-  #seen: PppoeConcentratorInfo[] = [];
-  #discoveryError: PppoeError | undefined;
-  /** The concentrator that refused last. */
-  #avoided = 0;
   #carrierMru = STANDARD_MRU;
-  #tries = 0;
-  #waitsForSlot = false;
-  #padiAt = 0;
   #dialledAt = Number.NEGATIVE_INFINITY;
   #timerAt = Number.POSITIVE_INFINITY;
   #redialAt = Number.POSITIVE_INFINITY;
@@ -184,6 +164,7 @@ export class PppoeClientSession {
     this.#timing =
       options.timing === undefined ? DEFAULT_PPPOE_TIMING : { ...DEFAULT_PPPOE_TIMING, ...options.timing };
     this.#header = new FrameHeader(this.mac, 0, this.#vlans);
+    this.#discovery = new ClientDiscovery(this.#discoveryOwner(), this.options, this.#timing);
   }
 
   get state(): PppoeSessionState {
@@ -202,7 +183,7 @@ export class PppoeClientSession {
 
   /** The one that this session is with, or was with last. */
   get concentrator(): PppoeConcentratorInfo | undefined {
-    return this.#concentrator;
+    return this.#discovery.concentrator;
   }
 
   /** What a state file keeps; undefined while there is no session. */
@@ -300,21 +281,13 @@ export class PppoeClientSession {
   /** Its turn has come. */
   begin(now: number): void {
     if (this.#state !== 'queued') return;
-    this.#tries = 0;
-    this.#waitsForSlot = false;
-    this.#seen = [];
-    this.#spare = undefined;
-    this.#offer = undefined;
-    this.#discoveryError = undefined;
-    this.#concentrator = undefined;
     this.#dialledAt = now;
     this.#redialAt = Number.POSITIVE_INFINITY;
     this.#wasOpen = false;
     this.#interrupted = false;
-    this.#carrierMru = STANDARD_MRU;
     this.dials++;
     this.#enter('discovering');
-    this.#padi(now);
+    this.#discovery.start(now);
     this.#reschedule();
   }
 
@@ -323,7 +296,8 @@ export class PppoeClientSession {
       this.#redialAt = Number.POSITIVE_INFINITY;
       this.#redialNow(now);
     }
-    if (now >= this.#timerAt) this.#timeout(now);
+    if (now >= this.#timerAt) this.#queue(now);
+    this.#discovery.advance(now);
     if (this.#link !== undefined) {
       this.#link.advance(now);
       this.#afterLink();
@@ -335,10 +309,10 @@ export class PppoeClientSession {
   discovery(frame: PppoeFrame, tags: DiscoveryTags, now: number): void {
     switch (frame.code) {
       case PppoeCode.pado:
-        this.#pado(frame, tags, now);
+        this.#discovery.pado(frame, tags, now);
         break;
       case PppoeCode.pads:
-        this.#pads(frame, tags, now);
+        this.#discovery.pads(frame, tags, now);
         break;
       case PppoeCode.padt:
         this.#padt(tags, now);
@@ -398,13 +372,11 @@ export class PppoeClientSession {
       this.#stale = undefined;
       if (this.#wanted && this.#state === 'waiting') this.#queue(now);
     } else if (this.#state !== 'idle' && this.#state !== 'waiting') {
-      this.#stale = this.wireIdentity;
+      this.#stale = this.wireIdentity ?? this.#stale;
       this.#fail(new PppoeError('carrier', 'the interface has no carrier'), now);
     }
     this.#reschedule();
   }
-
-  // Discovery (RFC 2516, section 5).
 
   #queue(now: number): void {
     this.#timerAt = Number.POSITIVE_INFINITY;
@@ -414,184 +386,6 @@ export class PppoeClientSession {
     }
     this.#enter('queued');
     this.#wire.enqueue(this, now);
-  }
-
-  #padi(now: number): void {
-    if (!this.#waitsForSlot) {
-      const slot = this.#wire.padiSlot(this, now);
-      if (slot > now) {
-        this.#waitsForSlot = true;
-        this.#timerAt = slot;
-        return;
-      }
-    }
-    this.#waitsForSlot = false;
-    this.#sendPadi(this.options.serviceName ?? '');
-    this.#padiAt = now;
-    this.#tries++;
-    const last = this.#tries >= this.#timing.padiTries;
-    // Who asks for a service that nobody has hears nothing; the last try finds out who is there at all.
-    if (last && (this.options.serviceName ?? '') !== '') this.#sendPadi('');
-    // Never sooner than the nominal time: some concentrators answer one PADI a second.
-    this.#timerAt = now + this.#timing.padi * 2 ** (this.#tries - 1) * (1 + 0.25 * this.#chance());
-  }
-
-  #sendPadi(service: string): void {
-    const { mru = STANDARD_MRU } = this.options;
-    this.#sendDiscovery(PppoeCode.padi, MAC_BROADCAST, 0, [
-      { type: PppoeTagType.serviceName, data: service },
-      { type: PppoeTagType.hostUniq, data: this.#wire.hostUniq(this) },
-      ...(mru > STANDARD_MRU ? [maxPayloadTag(mru)] : []),
-    ]);
-  }
-
-  #timeout(now: number): void {
-    this.#timerAt = Number.POSITIVE_INFINITY;
-    switch (this.#state) {
-      case 'waiting':
-        this.#queue(now);
-        break;
-      case 'discovering':
-        if (this.#waitsForSlot) {
-          this.#padi(now);
-        } else if (this.#spare !== undefined) {
-          this.#request(this.#spare.mac, this.#spare.tags, now);
-        } else {
-          this.#wire.padiUnanswered(this);
-          if (this.#tries < this.#timing.padiTries) this.#padi(now);
-          else this.#fail(this.#discoveryFailure(), now);
-        }
-        break;
-      case 'requesting':
-        if (this.#tries < this.#timing.padrTries) {
-          this.#padr(now);
-        } else {
-          this.#avoided = this.#peerMac;
-          const { acName = 'unknown' } = this.#offer ?? {};
-          this.#fail(
-            new PppoeError('no-session', `the concentrator '${acName}' does not answer our request`, {
-              hint: 'Its AC-Cookie may have expired, or it takes no more sessions from this MAC address.',
-            }),
-            now,
-          );
-        }
-        break;
-      default:
-        break;
-    }
-  }
-
-  #discoveryFailure(): PppoeError {
-    if (this.#discoveryError !== undefined) return this.#discoveryError;
-    const { acName, serviceName = '' } = this.options;
-    const seen = this.#seen.map(({ name, services }) => `'${name}' (${services.map(quoted).join(', ')})`);
-    if (seen.length === 0) {
-      return new PppoeError('no-concentrator', 'no access concentrator answers', {
-        hint: 'Check cable, modem and VLAN; `barewire pppoe discover` lists who answers.',
-      });
-    }
-    if (acName !== undefined && !this.#seen.some(({ name }) => name === acName)) {
-      return new PppoeError('ac-name', `no concentrator is named '${acName}'; there are ${seen.join(', ')}`);
-    }
-    return new PppoeError(
-      'service-name',
-      `no concentrator offers the service '${serviceName}'; there are ${seen.join(', ')}`,
-    );
-  }
-
-  #pado(frame: PppoeFrame, tags: DiscoveryTags, now: number): void {
-    if (this.#state !== 'discovering' || this.#tries === 0) return;
-    const mac = frame.source;
-    if (frame.sessionId !== 0) {
-      this.discard('a PADO with a session ID');
-      return;
-    }
-    if ((tags.cookie?.length ?? 0) + (tags.relaySessionId?.length ?? 0) > MAX_ECHOED) {
-      this.discard('a PADO with more to give back than a PADR holds');
-      return;
-    }
-    this.#wire.padiAnswered(this);
-    if (tags.error !== undefined) {
-      this.#discoveryError = refusal(tags.error.failure, tags.acName, tags.error.message);
-      return;
-    }
-    const { serviceName = '', acName } = this.options;
-    const name = tags.acName ?? '';
-    if (this.#seen.length < MAX_SEEN && !this.#seen.some((other) => other.mac === macText(mac))) {
-      this.#seen.push(this.#infoOf(mac, tags, now));
-    }
-    if (acName !== undefined && name !== acName) return;
-    if (serviceName !== '' && !tags.services.includes(serviceName)) return;
-    if (mac === this.#avoided && this.#spare === undefined) {
-      this.#spare = { mac, tags };
-      this.#timerAt = now + PATIENCE;
-      return;
-    }
-    if (mac !== this.#avoided) this.#request(mac, tags, now);
-  }
-
-  #infoOf(mac: number, tags: DiscoveryTags, now: number): PppoeConcentratorInfo {
-    return {
-      mac: macText(mac),
-      name: tags.acName ?? '',
-      services: tags.services,
-      roundTrip: now - this.#padiAt,
-      maxPayload: tags.maxPayload,
-    };
-  }
-
-  #request(mac: number, tags: DiscoveryTags, now: number): void {
-    this.#peerMac = mac;
-    this.#offer = tags;
-    this.#spare = undefined;
-    this.#concentrator = this.#infoOf(mac, tags, now);
-    this.#tries = 0;
-    this.#wire.event(this, { type: 'discovered', concentrator: this.#concentrator });
-    this.#enter('requesting');
-    this.#padr(now);
-  }
-
-  #padr(now: number): void {
-    const { cookie, relaySessionId, maxPayload } = this.#offer ?? {};
-    const { mru = STANDARD_MRU, serviceName = '' } = this.options;
-    this.#sendDiscovery(PppoeCode.padr, this.#peerMac, 0, [
-      { type: PppoeTagType.serviceName, data: serviceName },
-      { type: PppoeTagType.hostUniq, data: this.#wire.hostUniq(this) },
-      ...(cookie === undefined ? [] : [{ type: PppoeTagType.acCookie, data: cookie }]),
-      ...(relaySessionId === undefined ? [] : [{ type: PppoeTagType.relaySessionId, data: relaySessionId }]),
-      ...(mru > STANDARD_MRU && maxPayload !== undefined ? [maxPayloadTag(mru)] : []),
-    ]);
-    this.#tries++;
-    this.#timerAt = now + this.#timing.padr * this.#tries * (1 + 0.25 * this.#chance());
-  }
-
-  #pads(frame: PppoeFrame, tags: DiscoveryTags, now: number): void {
-    const { source: mac, sessionId } = frame;
-    if (this.#state !== 'requesting' || mac !== this.#peerMac) {
-      this.surplus(frame);
-      return;
-    }
-    if (tags.error !== undefined || sessionId === 0 || sessionId === 0xffff) {
-      if (sessionId !== 0) this.surplus(frame);
-      this.#avoided = mac;
-      const { failure = 'generic-error', message = 'a session ID that is none' } = tags.error ?? {};
-      this.#fail(refusal(failure, tags.acName ?? this.#offer?.acName, message), now);
-      return;
-    }
-    this.#timerAt = Number.POSITIVE_INFINITY;
-    this.#avoided = 0;
-    // Of the discovery only its outcome is kept.
-    this.#offer = undefined;
-    this.#seen = [];
-    this.#sessionId = sessionId;
-    this.#header.peer = mac;
-    this.#header.sessionId = sessionId;
-    const { mru = STANDARD_MRU } = this.options;
-    // Without the tag in the PADS the concentrator knows nothing of it (RFC 4638, section 4).
-    const agreed = mru > STANDARD_MRU ? (tags.maxPayload ?? STANDARD_MRU) : STANDARD_MRU;
-    this.#carrierMru = Math.max(STANDARD_MRU, Math.min(mru, agreed));
-    this.#wire.bind(this);
-    this.#startLink(now);
   }
 
   /** A session that was not asked for, or not any more: the concentrator should not keep it. */
@@ -605,7 +399,7 @@ export class PppoeClientSession {
 
   #padt(tags: DiscoveryTags, now: number): void {
     const link = this.#link;
-    const name = tags.acName ?? this.#concentrator?.name ?? '';
+    const name = tags.acName ?? this.#discovery.concentrator?.name ?? '';
     const said = tags.error === undefined || tags.error.message === '' ? '' : `: ${tags.error.message}`;
     const details = { peerMessage: tags.error?.message ?? '' };
     const error = link?.awaitsVerdict
@@ -616,6 +410,36 @@ export class PppoeClientSession {
         })
       : (link?.complaint ?? new PppoeError('terminated', `'${name}' ended the session${said}`, details));
     this.#fail(error, now, 'peer');
+  }
+
+  #discoveryOwner(): DiscoveryOwner {
+    const wire = this.#wire;
+    return {
+      random: wire.random,
+      send: (code, peerMac, tags) => this.#sendDiscovery(code, peerMac, 0, tags),
+      padiSlot: (now) => wire.padiSlot(this, now),
+      padiAnswered: () => wire.padiAnswered(this),
+      padiUnanswered: () => wire.padiUnanswered(this),
+      hostUniq: () => wire.hostUniq(this),
+      chosen: (concentrator) => {
+        wire.event(this, { type: 'discovered', concentrator });
+        this.#enter('requesting');
+      },
+      confirmed: (...session) => this.#confirmed(...session),
+      failed: (error, now) => this.#fail(error, now),
+      surplus: (frame) => this.surplus(frame),
+      discard: (why) => this.discard(why),
+    };
+  }
+
+  #confirmed(peerMac: number, sessionId: number, carrierMru: number, now: number): void {
+    this.#peerMac = peerMac;
+    this.#sessionId = sessionId;
+    this.#carrierMru = carrierMru;
+    this.#header.peer = peerMac;
+    this.#header.sessionId = sessionId;
+    this.#wire.bind(this);
+    this.#startLink(now);
   }
 
   // The PPP link within.
@@ -663,7 +487,7 @@ export class PppoeClientSession {
       },
       this.#observer(),
     );
-    this.#link.promptness = Math.max(30, 2 * (this.#concentrator?.roundTrip ?? 0));
+    this.#link.promptness = Math.max(30, 2 * (this.#discovery.concentrator?.roundTrip ?? 0));
     this.#link.up(now);
     this.#afterLink();
   }
@@ -699,7 +523,7 @@ export class PppoeClientSession {
 
   #open(link: PppLink, now: number): void {
     const { ipcp } = link;
-    const concentrator = this.#concentrator;
+    const { concentrator } = this.#discovery;
     this.#addresses = {
       local: ipcp === undefined ? undefined : ipv4Text(ipcp.local),
       peer: ipcp === undefined || ipcp.peer === 0 ? undefined : ipv4Text(ipcp.peer),
@@ -772,6 +596,7 @@ export class PppoeClientSession {
       if (by === 'us' && this.#wire.carrier) this.#sendPadt(identity);
       this.#wire.unbind(this);
     }
+    this.#discovery.stop();
     this.#link?.abandon();
     this.#link = undefined;
     this.#sessionId = 0;
@@ -829,7 +654,12 @@ export class PppoeClientSession {
   }
 
   #reschedule(): void {
-    const next = Math.min(this.#timerAt, this.#redialAt, this.#link?.deadline ?? Number.POSITIVE_INFINITY);
+    const next = Math.min(
+      this.#timerAt,
+      this.#redialAt,
+      this.#discovery.timerAt,
+      this.#link?.deadline ?? Number.POSITIVE_INFINITY,
+    );
     if (next === this.deadline) return;
     this.deadline = next;
     this.#wire.rescheduled(this);
@@ -852,21 +682,6 @@ function ipv6Of(link: PppLink): Ipv6Link | undefined {
   const { ipv6cp } = link;
   if (ipv6cp === undefined || !link.ipv6Open) return undefined;
   return { local: formatIPv6(linkLocal(ipv6cp.local)), peer: formatIPv6(linkLocal(ipv6cp.peer)) };
-}
-
-function refusal(failure: PppoeError['failure'], acName: string | undefined, message: string): PppoeError {
-  const said = message === '' ? '' : `: ${message}`;
-  return new PppoeError(failure, `the concentrator '${acName ?? ''}' refuses${said}`, {
-    peerMessage: message,
-  });
-}
-
-function quoted(service: string): string {
-  return service === '' ? 'any service' : `'${service}'`;
-}
-
-function maxPayloadTag(mru: number): PppoeTag {
-  return { type: PppoeTagType.maxPayload, data: Uint8Array.of(mru >>> 8, mru) };
 }
 
 function requireWhole(name: string, value: number, least: number, most: number): void {

@@ -11,7 +11,7 @@ import {
 } from '../packet/index.ts';
 import { type AuthenticationMethod, DEFAULT_TIMING } from '../ppp/index.ts';
 import { AddressPool } from './address-pool.ts';
-import { BABY_JUMBO_MRU, STANDARD_MRU } from './client-session.ts';
+import { BABY_JUMBO_MRU, STANDARD_MRU } from './client-discovery.ts';
 import type {
   PppoeConcentratorEvent,
   PppoeConcentratorOptions,
