@@ -1,16 +1,18 @@
 /**
  * `npm run demo`: eight PPPoE sessions over one wire, each with an address of its own, and an HTTP request through each
- * that tells which address the server saw. Private network namespaces only; touches no interface of the machine.
+ * that tells which address the server saw; then the proxy with such sessions as its ways out, asked a hundred times by
+ * curl. `npm run demo -- --stay` keeps all of it until Ctrl-C. Private network namespaces only; touches no interface of the machine.
  */
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import { stdout } from 'node:process';
+import { argv, stdout } from 'node:process';
 import { text } from 'node:stream/consumers';
 import { layOut } from '../src/cli/columns.ts';
 import { makeOutput } from '../src/cli/output.ts';
 import { BarewireError } from '../src/error.ts';
 import { Lab } from '../src/lab/index.ts';
 import { AccessConcentrator, LinePool, type PppoeLine } from '../src/lines/index.ts';
+import { DemoProxy } from './demo-proxy.ts';
 
 const SESSIONS = 8;
 const WEB = '198.51.100.2';
@@ -37,8 +39,11 @@ interface Row {
   readonly seen: string;
 }
 
+const interrupted = new AbortController();
+process.once('SIGINT', () => interrupted.abort(new BarewireError('BW_DEMO', 'interrupted')));
+
 try {
-  await demo(AbortSignal.timeout(PATIENCE));
+  await demo(AbortSignal.any([AbortSignal.timeout(PATIENCE), interrupted.signal]));
 } catch (error) {
   output.note(red(`The demo stopped: ${(error as Error).message}`));
   if (!(error instanceof BarewireError)) throw error;
@@ -93,9 +98,7 @@ async function demo(signal: AbortSignal): Promise<void> {
   const { mode, sockets } = pool.wire.interface;
   detail(`granted: ${mode} mode, ${sockets.length} queues`);
   const start = performance.now();
-  const lines = Array.from({ length: SESSIONS }, (_, i) =>
-    pool.add({ user: `customer-${i + 1}`, password: `secret of customer-${i + 1}`, mru: 1500 }),
-  );
+  const lines = Array.from({ length: SESSIONS }, (_, i) => pool.add({ ...accountOf(i + 1), mru: 1500 }));
   await Promise.all(lines.map((line) => line.up({ signal })));
   detail(`${SESSIONS} sessions are open after ${Math.round(performance.now() - start)} ms`);
 
@@ -114,13 +117,38 @@ async function demo(signal: AbortSignal): Promise<void> {
   const { before, after } = await lines[0]!.redial({ signal });
   detail(`${before} before, ${after} now; the server sees ${await ask(lines[0]!, signal)}`);
 
-  say('Every session is ended properly; devices, rules and the program go. Nothing stays behind.');
+  say('Every session is ended properly; devices, rules and the program go.');
   await pool.close();
   if (concentrator.sessions.size !== 0) throw new BarewireError('BW_DEMO', 'a session was left open');
+
+  say(
+    `The proxy: HTTP and SOCKS5 at one port, ${SESSIONS} sessions as its ways out, their packets by the TCP/IP stack in TypeScript:`,
+  );
+  const accounts = Array.from({ length: SESSIONS }, (_, i) => accountOf(i + 1));
+  {
+    await using proxy = await DemoProxy.start({ customer, web: WEB, accounts, output, say, detail, signal });
+    await proxy.show();
+    if (argv.includes('--stay')) await stay();
+  }
+  if (concentrator.sessions.size !== 0) throw new BarewireError('BW_DEMO', 'a session was left open');
+  output.write(`\n${green('✓')} All sessions are ended. Nothing stays behind.\n`);
   output.write(
     `\nOn an interface of yours: ${bold('npx barewire pppoe discover IFACE')} lists who is there, and ${bold('npx barewire pppoe IFACE')}\n` +
       `${bold('--user NAME --password-file FILE --sessions 8')} dials. docs/pppoe.md tells the rest.\n`,
   );
+}
+
+function accountOf(number: number): { readonly user: string; readonly password: string } {
+  return { user: `customer-${number}`, password: `secret of customer-${number}` };
+}
+
+/** Keeps everything as it is, for commands of one's own. */
+async function stay(): Promise<void> {
+  output.note('All this stays until Ctrl-C: repeat the commands above in another terminal.');
+  // A signal alone does not keep the process alive.
+  const alive = setInterval(() => undefined, 60_000);
+  if (!interrupted.signal.aborted) await once(interrupted.signal, 'abort');
+  clearInterval(alive);
 }
 
 /** Tells each who asks its address. Listens in the namespace that the thread is in. */

@@ -66,18 +66,20 @@ export class SocksSide {
   async #admit(socket: Socket, reader: MessageReader, client: string): Promise<Admission> {
     const methods = await reader.read(parseGreeting);
     const byAddress = this.#service.users.byAddress(client);
-    if (byAddress !== undefined && methods.includes(NO_AUTHENTICATION)) {
-      socket.write(Uint8Array.of(SOCKS_VERSION, NO_AUTHENTICATION));
-      return byAddress;
-    }
+    // A user name is worth asking for even of a client that is known by its address: it says which session it means.
     if (!methods.includes(USER_PASSWORD)) {
+      if (byAddress !== undefined && methods.includes(NO_AUTHENTICATION)) {
+        socket.write(Uint8Array.of(SOCKS_VERSION, NO_AUTHENTICATION));
+        return byAddress;
+      }
       socket.write(Uint8Array.of(SOCKS_VERSION, NO_ACCEPTABLE_METHOD));
       throw new ProxyError('BW_PROXY_AUTHENTICATION', 'this proxy asks for a user name and a password');
     }
     socket.write(Uint8Array.of(SOCKS_VERSION, USER_PASSWORD));
     const { user, password } = await reader.read(parseCredentials);
     try {
-      const admission = await this.#service.users.byPassword(client, user, password);
+      const nameless = user === '' ? byAddress : undefined;
+      const admission = nameless ?? (await this.#service.users.byPassword(client, user, password));
       socket.write(Uint8Array.of(1, 0));
       return admission;
     } catch (error) {
