@@ -13,7 +13,7 @@ import {
   unpin,
   XdpLink,
 } from '../bpf/index.ts';
-import { BarewireError } from '../error.ts';
+import { ArgumentError, BarewireError } from '../error.ts';
 import { takeLock } from '../filter/lock.ts';
 import { requireLastingBpffs } from '../filter/pins.ts';
 import type { Place, Roots } from '../filter/place.ts';
@@ -106,6 +106,7 @@ export class Redirector implements Disposable {
    */
   static open(options: RedirectorOptions): Redirector {
     checkRules(options.rules ?? []);
+    requireInterface(options);
     return Redirector.#build((own) => attach(options, createMaps(options, own), own));
   }
 
@@ -380,10 +381,14 @@ function sendReplies(
   maps.settings.set(0, { until: maps.settings.get(0)?.until ?? 0n, replies: 1 });
 }
 
-/** Says which name is near, where there is no such interface. */
-function requireInterface({ interface: name, netns }: RedirectorPlace): void {
+/** Says which name is near, where there is no such interface; the programs read Ethernet frames. */
+function requireInterface({ interface: asked, netns }: RedirectorPlace): void {
   using net = new Netlink({ netns });
-  net.links.get(name);
+  const { name, type } = net.links.get(asked);
+  if (type === 'ether' || type === 'loopback') return;
+  throw new ArgumentError(`the frames of ${name} have no Ethernet headers (it is of type ${type})`, {
+    hint: 'Redirect on the Ethernet interface below it.',
+  });
 }
 
 function nothingKept(place: RedirectorPlace, kept: Place): BarewireError {

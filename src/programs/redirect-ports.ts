@@ -410,7 +410,7 @@ export function redirectPorts(
     'redirect_ports',
     env,
     (env, pkt, kernel) => {
-      const { rules, targets, flows, work, depths } = env;
+      const { rules, targets, settings, flows, work, depths } = env;
       const at = env.untag(pkt, depths.tags);
       const header = env.transport(pkt, at, false, depths.extensions, env.ipv6Transport);
       if (header === 0) return 'pass';
@@ -421,7 +421,10 @@ export function redirectPorts(
       const remotePort = pkt.be16(start);
       const from = pkt.be16(start + 2);
       const rule = rules.get({ protocol, port: from });
-      if (!rule && !targets.has({ protocol, port: from })) return 'pass';
+      if (!rule) {
+        const wanted = settings.get(0);
+        if (!wanted || wanted.replies === 0 || !targets.has({ protocol, port: from })) return 'pass';
+      }
       const found = work.get(0);
       if (!found) return 'pass';
       let end = 0;

@@ -155,6 +155,23 @@ describe('redirected ports', () => {
     assert.deepEqual(answer, { same: 1, ports: [7999], lost: 0 });
   });
 
+  it('work on the loopback interface, where both ends are at home', async () => {
+    using redirector = Redirector.open({ ...place, interface: 'lo', rules: [udp, tcp], replies: true });
+    assert.deepEqual([redirector.mode, redirector.refusals.length], ['generic', 1]);
+    const script = `
+      import socket
+      for family, host in ((socket.AF_INET, '127.0.0.1'), (socket.AF_INET6, '::1')):
+          u = socket.socket(family, socket.SOCK_DGRAM)
+          u.settimeout(3)
+          u.connect((host, 7999))
+          u.send(b'over udp')
+          t = socket.create_connection((host, 7999), 3)
+          t.sendall(b'over tcp')
+          print(u.recv(99), t.recv(99))`;
+    const answers = server.exec('python3', ['-c', script.replace(/^ {6}/gm, '').trim()]);
+    assert.equal(answers, "b'over udp' b'over tcp'\n".repeat(2));
+  });
+
   it('are told as they happen, to one reader, who gets nothing of before', async () => {
     using redirector = Redirector.open({ ...place, rules: [udp] });
     await ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 });
