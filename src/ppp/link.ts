@@ -38,6 +38,8 @@ export interface PppLinkOptions {
   readonly rechallengeInterval?: number;
   /** Known when the network phase begins: an address may depend on the user. */
   readonly ipv4: (user: string | undefined) => IpcpOptions | 'no address' | undefined;
+  /** Whether one of IPv4 and IPv6 is enough; else the link ends when IPv4 was wanted and fails. */
+  readonly either: boolean;
   /** Our interface identifier, zeros for a random one; undefined for no IPv6. */
   readonly ipv6: Uint8Array | undefined;
   readonly echo: { readonly interval: number; readonly failures: number } | undefined;
@@ -432,8 +434,19 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
         this.#networkDown('ipv4', now);
         break;
       default:
-        if (this.ipcp !== undefined) this.#fail(networkEnd(this.ipcp, 'IPv4'));
+        if (this.ipcp !== undefined) this.#ipcpEnded(this.ipcp, now);
     }
+  }
+
+  #ipcpEnded(ipcp: Ipcp, now: number): void {
+    const other = this.ipv6cp;
+    if (!this.#options.either || other === undefined || other.state < AutomatonState.requestSent) {
+      this.#fail(networkEnd(ipcp, 'IPv4'));
+      return;
+    }
+    // From now on IPv6 is what the link stands for.
+    this.ipcp = undefined;
+    if (this.ipv6Open) this.#networkUp('ipv6', now);
   }
 
   #ipv6cpChanged(change: 'up' | 'down' | 'finished', now: number): void {

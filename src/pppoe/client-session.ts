@@ -98,6 +98,8 @@ export class PppoeClientSession {
   /** When it wants to be called; kept by its client. */
   deadline: number = Number.POSITIVE_INFINITY;
   slot = -1;
+  /** The client's number for the dial at hand: what an answer to an earlier one does not have. */
+  attempt = 0;
   /** The next session with the same session ID at another concentrator; kept by its client. */
   nextSameId: PppoeClientSession | undefined;
   receivedPackets = 0;
@@ -479,6 +481,7 @@ export class PppoeClientSession {
                 asksNbns: nbns,
               }
             : undefined,
+        either: false,
         ipv6: ipv6 ? new Uint8Array(8) : undefined,
         echo:
           echo === false ? undefined : { interval: echo.interval ?? 30_000, failures: echo.failures ?? 3 },

@@ -29,6 +29,7 @@ export class PppoeClient {
   readonly #events: EventQueue<PppoeClientSession, PppoeClientEvent>;
   /** Tells our Host-Uniq tags from another client's. */
   readonly #instance: number;
+  #attempts = 0;
   #queue: PppoeClientSession[] = [];
   #queueAt = 0;
   #carrier = true;
@@ -213,7 +214,7 @@ export class PppoeClient {
       const session = this.#byIndex[wordOf(hostUniq, 4)];
       if (session === undefined || session.mac !== destination || !session.hears(frame)) return undefined;
       if (session.options.hostUniq === undefined) {
-        if (wordOf(hostUniq, 8) === session.dials) return session;
+        if (wordOf(hostUniq, 8) === session.attempt) return session;
         // An answer to an earlier try: it may have cost the concentrator a session.
         if (frame.code === PppoeCode.pads) session.surplus(frame);
         return undefined;
@@ -240,7 +241,7 @@ export class PppoeClient {
     const view = new DataView(bytes.buffer);
     view.setUint32(0, this.#instance);
     view.setUint32(4, session.index);
-    view.setUint32(8, session.dials);
+    view.setUint32(8, session.attempt);
     return bytes;
   }
 
@@ -255,6 +256,7 @@ export class PppoeClient {
       const session = this.#queue[this.#queueAt++]!;
       if (session.state !== 'queued' || this.#inFlight.has(session) || !this.#sessions.has(session)) continue;
       this.#inFlight.add(session);
+      session.attempt = this.#attempts = (this.#attempts + 1) >>> 0;
       session.begin(now);
     }
     if (this.#queueAt === this.#queue.length) {

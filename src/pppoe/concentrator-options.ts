@@ -74,7 +74,7 @@ export type PppoeConcentratorEvent =
   | {
       readonly type: 'opened';
       readonly user: string | undefined;
-      /** The client's IPv4 address. */
+      /** The client's IPv4 address; undefined for a client that wants IPv6 only. */
       readonly address: string | undefined;
       /** The client's IPv6 link-local address. */
       readonly ipv6: string | undefined;

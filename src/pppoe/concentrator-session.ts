@@ -276,6 +276,7 @@ export class PppoeConcentratorSession {
           if (peer === undefined) return 'no address';
           return { local: wire.local, peer, dns, nbns: wire.nbns, asksDns: false, asksNbns: false };
         },
+        either: true,
         ipv6: ipv6 ? new Uint8Array(8) : undefined,
         echo: wire.echo,
         settles: false,
@@ -308,9 +309,11 @@ export class PppoeConcentratorSession {
   #network(protocol: 'ipv4' | 'ipv6', up: boolean, now: number): void {
     const { ipv6cp, ipv6Open, mtu, user } = this.#link;
     const ipv6 = ipv6cp !== undefined && ipv6Open ? formatIPv6(linkLocal(ipv6cp.peer)) : undefined;
-    if (protocol === 'ipv4' && up) {
+    const main = protocol === 'ipv4' || this.#link.ipcp === undefined;
+    if (main && up) {
       if (Number.isNaN(this.#openedAt)) this.#openedAt = now;
-      this.#wire.event(this, { type: 'opened', user, address: this.address, ipv6, mtu });
+      const address = protocol === 'ipv4' ? this.address : undefined;
+      this.#wire.event(this, { type: 'opened', user, address, ipv6, mtu });
     } else if (protocol === 'ipv6' && this.#link.ipv4Open) {
       this.#wire.event(this, { type: 'ipv6', ipv6 });
     }

@@ -311,8 +311,8 @@ export class PppoeConcentrator {
 
   #mruFor(tags: DiscoveryTags): { readonly mru: number; readonly carrierMru: number } {
     const theirs = Math.max(STANDARD_MRU, tags.maxPayload ?? STANDARD_MRU);
-    const carrierMru = Math.max(STANDARD_MRU, Math.min(theirs, this.#mru));
-    return { mru: Math.min(this.#mru, carrierMru), carrierMru };
+    const mru = Math.min(this.#mru, theirs);
+    return { mru, carrierMru: mru };
   }
 
   /** The client speaks: its PADS came through. */

@@ -57,6 +57,7 @@ export class Bench {
         answers: ['chap-md5', 'mschapv2', 'eap-md5', 'pap'],
         demands: [],
         ipv4: () => ({ local: 0, peer: 0, dns: [], nbns: [], asksDns: true, asksNbns: false }),
+        either: false,
         ipv6: undefined,
         echo: { interval: 30_000, failures: 3 },
         settles: false,
