@@ -6,6 +6,7 @@ import { type LineOptions, LinePool, type PppoeLine } from '../src/lines/index.t
 import { clampMss } from '../src/lines/mss.ts';
 import { buildPacket } from '../src/packet/index.ts';
 import { PppoeClient, type PppoeClientSession, PppoeConcentrator } from '../src/pppoe/index.ts';
+import { coreRows } from './pppoe-core.ts';
 import { type Bench, type Row, summarize } from './row.ts';
 
 const SESSIONS = 1000;
@@ -28,6 +29,7 @@ const WEB = `
 export const bench: Bench = {
   summary: 'PPPoE sessions over AF_XDP on a veth, against a concentrator of ours in another process',
   async *run(): AsyncGenerator<Row> {
+    yield* coreRows();
     yield* packets();
     const place = await Place.make();
     try {
