@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
+import { parseIp } from '../../src/address/index.ts';
 import { load } from '../../src/bpf/index.ts';
 import { buildPacket, type PacketLayer } from '../../src/packet/index.ts';
 import {
@@ -139,6 +140,20 @@ describe('the redirection of ports', () => {
     }
   });
 
+  it('does to random packets what the plain rules say', () => {
+    const cases = Array.from({ length: 400 }, (_, seed) => randomCase(seed + 1));
+    const packets = cases.map(({ head, transport, port, length }) => packet(head, transport(port), length));
+    let moved = 0;
+    for (const [i, { data, verdict }] of agree(program, packets, fill).entries()) {
+      const { head, transport, port, length, goes } = cases[i]!;
+      const expected = goes && port === FROM ? packet(head, transport(TO), length) : packets[i]!;
+      assert.equal(shown(data), shown(expected), JSON.stringify(head));
+      assert.equal(verdict, 'pass');
+      if (goes && port === FROM) moved++;
+    }
+    assert.ok(moved > 50 && moved < 350, `${moved} of 400 went to the other port`);
+  });
+
   it('leaves a packet that ends early as it is, or changes all of it', () => {
     const cases = HEADS.filter(([name]) => ['two tags', 'a chain', 'IPv4'].includes(name)).flatMap(
       ([, head]) =>
@@ -232,6 +247,61 @@ describe('the redirection of ports', () => {
   });
 });
 
+describe('replies', () => {
+  it('leave from the port that was asked for, whatever they are wrapped in, and nothing else changes', () => {
+    const { targets, hits, flows } = maps;
+    using loaded = load(replySpec({ targets, hits, flows, reply: replyMap() }));
+    for (const [key, value] of fill.targets) loaded.maps.targets.set(key, value);
+    const halves = (address: string): readonly [bigint, bigint] => {
+      const bytes = parseIp(address).bytes;
+      const view = new DataView(bytes.buffer, bytes.byteOffset);
+      if (bytes.length === 4) return [0n, 0xffff_0000_0000n + BigInt(view.getUint32(0))];
+      return [view.getBigUint64(0), view.getBigUint64(8)];
+    };
+    for (const ip of [v4, v6]) {
+      const [local, localLow] = halves(ip.source);
+      const [remote, remoteLow] = halves(ip.destination);
+      for (const protocol of [6, 17]) {
+        const flow = { remote, remoteLow, local, localLow, remotePort: 40_000, localPort: TO, protocol };
+        loaded.maps.flows.set(flow, { port: FROM, slot: protocol });
+      }
+    }
+    const udpFrom = (sourcePort: number): PacketLayer => ({
+      layer: 'udp',
+      sourcePort,
+      destinationPort: 40_000,
+    });
+    const tcpFrom = (sourcePort: number): PacketLayer => ({
+      layer: 'tcp',
+      sourcePort,
+      destinationPort: 40_000,
+      sequence: 1,
+    });
+    let changed = 0n;
+    for (const [name, head, fate] of HEADS) {
+      // The first fragment of a reply has its ports, and the checksum of the whole: it goes as well.
+      const goes = fate === 'goes' || /^a first fragment/.test(name);
+      for (const from of [udpFrom, tcpFrom]) {
+        const frame = packet(head, from(TO));
+        const { data, returned } = loaded.program.testRun({ data: frame });
+        assert.equal(returned, 0xffff_ffff, 'the next program goes on');
+        assert.equal(shown(data), shown(goes ? packet(head, from(FROM)) : frame), name);
+        if (goes) changed++;
+        const other = packet(head, from(ELSEWHERE));
+        assert.equal(shown(loaded.program.testRun({ data: other }).data), shown(other), name);
+      }
+    }
+    const none = withChecksum(packet([v4], udpFrom(TO)), 40, () => 0);
+    const kept = withChecksum(packet([v4], udpFrom(FROM)), 40, () => 0);
+    assert.equal(shown(loaded.program.testRun({ data: none }).data), shown(kept));
+    const counted = [6, 17].flatMap((slot) => loaded.maps.hits.get(slot)!.map(({ replies }) => replies));
+    assert.equal(
+      counted.reduce((sum, count) => sum + count, 0n),
+      changed + 1n,
+    );
+  });
+});
+
 describe('the search for replies', () => {
   it('finds the flow and nothing else', () => {
     const { targets, hits, flows } = maps;
@@ -267,6 +337,52 @@ describe('the search for replies', () => {
     );
   });
 });
+
+/** A stack of headers, and whether what is in it goes to another port, by the rules as the guide says them. */
+function randomCase(seed: number): {
+  readonly head: readonly PacketLayer[];
+  readonly transport: typeof udp | typeof tcp;
+  readonly port: number;
+  readonly length: number;
+  readonly goes: boolean;
+} {
+  const bytes = noise(64, seed * 2654435761);
+  let next = 8;
+  const below = (limit: number): number => bytes[next++]! % limit;
+  const tags = [0, 0, 1, 2, 3][below(5)]!;
+  const head: PacketLayer[] = Array.from({ length: tags }, (_, i) => vlan(i + 1));
+  let goes = tags <= 2;
+  if (below(2) === 0) {
+    const fragment = below(6);
+    const words = [0, 0, 1, 5, 10][below(5)]!;
+    head.push({
+      ...v4,
+      options: Array.from({ length: words * 4 }, () => ({ kind: 'nop' as const })),
+      ...(fragment === 0 ? { moreFragments: true } : {}),
+      ...(fragment === 1 ? { fragmentOffset: 8 * (1 + below(100)) } : {}),
+    });
+    goes &&= fragment > 1;
+  } else {
+    head.push(v6);
+    const headers = [0, 0, 1, 2, 4, 6, 7][below(7)]!;
+    goes &&= headers <= 6;
+    for (let i = 0; i < headers; i++) {
+      const kind = below(6);
+      if (kind === 0 && i === 0) head.push({ layer: 'hopByHop', options: [] });
+      else if (kind === 1) {
+        const left = below(3) === 0 ? 1 : 0;
+        head.push(routing(left));
+        goes &&= left === 0;
+      } else if (kind === 2) {
+        const [offset, more] = [below(3) === 0 ? 8 : 0, below(3) === 0];
+        head.push(fragment(offset, more));
+        goes &&= offset === 0 && !more;
+      } else head.push(padding);
+    }
+  }
+  const transport = below(2) === 0 ? udp : tcp;
+  return { head, transport, port: [FROM, FROM, FROM, TO, ELSEWHERE][below(5)]!, length: below(200), goes };
+}
 
 /** The sum that stands in an unfinished checksum's place, from the bytes of the addresses. */
 function pseudoSum(
