@@ -34,6 +34,7 @@ export const compile: Command = command({
   async run({ args, options }, { output }) {
     const { compileFile, encodeProgram, formatOf } = await import('../../apps/compile.ts');
     const { countSlots, disassemble } = await import('../../asm/index.ts');
+    const { FEATURE_SINCE } = await import('../../bpf/index.ts');
     const programs = await compileFile(args.file, options.program);
     const folder = options.output?.endsWith('/') === true;
     if (options.output !== undefined && programs.length > 1 && !folder) {
@@ -53,12 +54,23 @@ export const compile: Command = command({
       }
       const instructions = countSlots(spec.instructions);
       const maps = Object.values(spec.maps).map(({ name, type, maxEntries }) => ({ name, type, maxEntries }));
+      // With a fallback, it is for whoever loads it to choose.
+      const needs = spec.fallback === undefined ? spec.needs : undefined;
+      const wants = needs?.map((need) => `, needs ${need} (Linux ${FEATURE_SINCE[need]})`).join('') ?? '';
       if (options.json) {
-        output.json({ program: spec.name, exported, instructions, maps, path, format: path && format });
+        output.json({
+          program: spec.name,
+          exported,
+          instructions,
+          maps,
+          needs,
+          path,
+          format: path && format,
+        });
       } else if (path === undefined) {
         output.write(`${disassemble(spec.instructions, { functions: spec.functions, source: true })}\n`);
       } else {
-        output.write(`${path}: ${spec.name}, ${instructions} instructions, ${maps.length} maps\n`);
+        output.write(`${path}: ${spec.name}, ${instructions} instructions, ${maps.length} maps${wants}\n`);
       }
     }
   },
