@@ -1,6 +1,7 @@
 import { AUTHENTICATION_METHODS } from '../../src/ppp/index.ts';
 import type { PppoeClientSession } from '../../src/pppoe/index.ts';
 import { Random } from '../packet/random.ts';
+import { lie } from './liar.ts';
 import { Pair, packet, sendPacket } from './pair.ts';
 import type { Weather } from './virtual-wire.ts';
 
@@ -51,6 +52,7 @@ export function storm(seed: number): StormResult {
   }
   const { wire } = pair;
   wire.weather = badWeather(random);
+  if (random.oneIn(3)) lie(wire, random, random.pick([0.02, 0.1, 0.5]));
   for (const session of sessions) session.dial(wire.now);
   const stormy = wire.now + random.between(5, 120) * SECOND;
   while (wire.now < stormy) {
@@ -60,6 +62,7 @@ export function storm(seed: number): StormResult {
   const worst = sessions.map(({ state }) => state).join(' ');
 
   wire.weather = {};
+  wire.tap = undefined;
   wire.up = true;
   pair.client.carrier(true, wire.now);
   for (const session of sessions) session.dial(wire.now);
