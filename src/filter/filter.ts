@@ -29,14 +29,17 @@ import {
 import type { Clock } from './clock.ts';
 import { keyAt, type Merge, type Put, putBlocks, removeEntry, requireRoom, writeEntry } from './edit.ts';
 import { entriesOf, type FilterEntry, type FilterRule, prefixOf, rulesOf } from './entries.ts';
+import type { FeedOptions, FeedReport } from './feed.ts';
 import type { Generation } from './generation.ts';
 import type { Imported, ImportOptions } from './import.ts';
 import { type GuardState, type Live, Session } from './live.ts';
 import type { LogRecord } from './log.ts';
+import { type Drop, dropsOf, type Explanation, explain, type OutcomeTally, outcomesOf } from './look.ts';
 import type { AdminPeer } from './peer.ts';
 import { type Place, placeOf, type Roots } from './place.ts';
 import { requireReason } from './reasons.ts';
 import type { OnStep } from './switch.ts';
+import type { Trial } from './try.ts';
 
 /** Which filter is meant. */
 export interface FilterPlace {
@@ -119,6 +122,12 @@ export class Filter {
 
   constructor(where: FilterPlace) {
     this.place = placeOf('filter', where.interface, where.netns, where.roots);
+  }
+
+  /** Whether a list of it is saved on disk. */
+  get saved(): boolean {
+    using session = Session.peek(this.place);
+    return session.saved.current !== undefined;
   }
 
   /** Whether it is on its interface. */
@@ -268,6 +277,42 @@ export class Filter {
   *entries(): Generator<FilterEntry> {
     using session = Session.read(this.place);
     yield* entriesOf(session.require().generation, session.clock);
+  }
+
+  /** What has become of packets since the filter was attached. */
+  outcomes(): OutcomeTally[] {
+    using session = Session.read(this.place);
+    return outcomesOf(session.require().generation);
+  }
+
+  /** What the filter does with packets from and to an address, and why. */
+  explain(address: string): Explanation[] {
+    using session = Session.read(this.place);
+    return explain(session.require().generation, address, session.clock);
+  }
+
+  /**
+   * Drops as they happen, until the signal aborts: one for each tick and CPU at most, which says how many it stands
+   * for. Of several who watch one filter, each sees a part.
+   */
+  async *drops(options: { readonly signal?: AbortSignal | undefined } = {}): AsyncGenerator<Drop> {
+    using session = Session.read(this.place);
+    yield* dropsOf(session.require().generation, session.clock, options);
+  }
+
+  /** The filter's program to be run on given frames; with a configuration, the program that it would make. */
+  async trial(config?: FilterConfig): Promise<Trial> {
+    const { Trial } = await import('./try.ts');
+    using session = Session.read(this.place);
+    if (config === undefined) return Trial.ofGeneration(session.require().generation, session.clock);
+    const { checkConfig } = await import('../policy/config.ts');
+    return Trial.ofConfig(checkConfig(config, session.clock.now), session.clock);
+  }
+
+  /** Follows a list in a file or at a URL, until the signal aborts. */
+  async *follow(options: FeedOptions): AsyncGenerator<FeedReport> {
+    const { followFeed } = await import('./feed.ts');
+    yield* followFeed(this, options);
   }
 
   /** @throws BarewireError `BW_NOT_ATTACHED`. */

@@ -6,6 +6,7 @@ export { ConfigError, type FilterConfig } from '../policy/config.ts';
 export { ListError } from '../policy/list.ts';
 export type { ApplyOptions, Changes } from './apply.ts';
 export type { FilterEntry, FilterRule } from './entries.ts';
+export type { FeedOptions, FeedReport } from './feed.ts';
 export {
   type AddEntry,
   type Attached,
@@ -17,8 +18,11 @@ export {
   type TableFill,
 } from './filter.ts';
 export type { Imported, ImportOptions } from './import.ts';
+export type { Drop, Explanation, OutcomeTally } from './look.ts';
+export { filterMetrics } from './metrics.ts';
 export { adminPeer } from './peer.ts';
 export { type Place, placesKept, type Roots } from './place.ts';
+export type { Trial, TriedFrame } from './try.ts';
 
 /**
  * The filter on an interface, attached unless it is already.

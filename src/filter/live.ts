@@ -39,6 +39,11 @@ export class Session implements Disposable {
     this.saved = new Saved(place.state);
   }
 
+  /** To look at files alone. */
+  static peek(place: Place): Session {
+    return new Session(place);
+  }
+
   /** To look, without a lock: what is pinned may be replaced meanwhile, which is tried again. */
   static read(place: Place): Session {
     for (let left = 20; ; left--) {

@@ -1,11 +1,15 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { ensureBpffs } from '../../src/bpf/index.ts';
+import { barewire } from '../../src/cli/commands/index.ts';
+import { makeOutput } from '../../src/cli/output.ts';
+import { run as runCommand } from '../../src/cli/run.ts';
 import { Filter } from '../../src/filter/index.ts';
 import { Lab, type LabHost } from '../../src/lab/index.ts';
 import { callTo, cString, syscall } from '../../src/sys/index.ts';
-import { type Ended, MAIN, run } from '../cli/bin.ts';
+import { type Ended, run } from '../cli/bin.ts';
 
 /**
  * Two hosts on a wire, one of them filtered, with a BPF file system and a folder of its own, so that nothing of the
@@ -36,16 +40,25 @@ export class Bed {
     return new Filter({ interface: 'eth0', netns: this.right.namespace, roots: this.roots });
   }
 
-  /** The command, on the right host's filter. */
-  barewire(...args: string[]): Ended {
-    const env = { ...process.env, BAREWIRE_PINS: this.roots.pins, BAREWIRE_STATE: this.roots.state };
-    return run(
-      'env',
-      ...Object.entries(env).map(([name, value]) => `${name}=${value}`),
-      process.execPath,
-      MAIN,
-      ...args,
-    );
+  /** Where a process of its own finds the bed's pins and files. */
+  get environment(): NodeJS.ProcessEnv {
+    return { ...process.env, BAREWIRE_PINS: this.roots.pins, BAREWIRE_STATE: this.roots.state };
+  }
+
+  /** Runs the command to its end, in this process. */
+  async barewire(...args: string[]): Promise<Ended> {
+    const said = { stdout: '', stderr: '' };
+    const stream = (name: keyof typeof said): Writable =>
+      new Writable({
+        write(text: Buffer, _, done) {
+          said[name] += text.toString();
+          done();
+        },
+      });
+    const output = makeOutput(stream('stdout'), stream('stderr'), {});
+    Object.assign(process.env, this.environment);
+    const code = await runCommand(barewire, args, output, new AbortController().signal);
+    return { code, signal: null, ...said };
   }
 
   /** Whether the left host reaches the right one. */

@@ -1,7 +1,10 @@
 import { duration, integer, interfaceName, oneOf } from '../kinds.ts';
 import { json, mode } from '../standard-options.ts';
 import { type CommandGroup, command, group } from '../table.ts';
+import { apply, confirm } from './filter-apply.ts';
 import { add, list, remove } from './filter-edit.ts';
+import { exportCommand, importCommand } from './filter-list.ts';
+import { explain, metrics, restore, status, test, watch } from './filter-look.ts';
 import { filterOf, target } from './filter-target.ts';
 
 const optionalInterface = {
@@ -45,7 +48,8 @@ const attach = command({
       ...(options.default === undefined ? {} : { default: options.default }),
       ...(options.capacity === undefined ? {} : { capacity: options.capacity }),
     };
-    const done = await filter.attach({ mode, replace, settings, confirm });
+    const { adminPeer } = await import('../../filter/peer.ts');
+    const done = await filter.attach({ mode, replace, settings, confirm, peer: adminPeer() });
     if (options.json) return output.json({ interface: filter.place.key, ...done });
     const refused = done.refusals
       .map((refusal) => `; ${refusal.mode} mode was refused: ${refusal.reason}`)
@@ -81,5 +85,21 @@ export const filter: CommandGroup = group({
   description: [
     'An XDP program drops what is denied before the kernel does anything with it. Lists may have millions of addresses and prefixes; the filter outlives its process and the machine.',
   ],
-  commands: [attach, detach, add, remove, list],
+  commands: [
+    attach,
+    detach,
+    add,
+    remove,
+    list,
+    importCommand,
+    exportCommand,
+    apply,
+    confirm,
+    status,
+    watch,
+    explain,
+    test,
+    metrics,
+    restore,
+  ],
 });
