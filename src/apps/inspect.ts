@@ -1,5 +1,6 @@
 import { decode, disassemble, type Instruction, type SourceLine, slotsOf } from '../asm/index.ts';
-import { loadObject, MAP_TYPES_BY_NUMBER } from '../bpf/index.ts';
+import { loadObject } from '../bpf/object.ts';
+import { MAP_TYPE_NAMES } from '../bpf/uapi.ts';
 import { type Btf, type BtfValue, formatDeclaration, formatDefinition } from '../btf/index.ts';
 import { BarewireError } from '../error.ts';
 import {
@@ -63,7 +64,7 @@ export function inspect(bytes: Uint8Array): Inspection {
     programs: Object.values(spec.programs).map((program) => describeProgram(spec, program)),
     maps: Object.values(spec.maps).map((map) => ({
       name: map.name,
-      type: MAP_TYPES_BY_NUMBER[map.type] ?? `type ${map.type}`,
+      type: MAP_TYPE_NAMES[map.type] ?? `type ${map.type}`,
       key: describeType(spec, map.keyType, map.keySize),
       value: describeType(spec, map.data === undefined ? map.valueType : 0, map.valueSize),
       maxEntries: map.maxEntries,

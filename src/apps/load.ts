@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   attachXdp,
@@ -375,8 +375,13 @@ function tidy(net: Netlink, index: number, folder: string): void {
 }
 
 function removeAlone(folder: string): void {
-  // The link first: nothing runs any more when its maps go.
-  unpin(join(folder, 'link'));
+  const path = join(folder, 'link');
+  // The link first: nothing runs any more when its maps go. Without its path alone the program would go a moment later.
+  if (exists(path)) {
+    using link = XdpLink.openPinned(path);
+    link.detach();
+  }
+  unpin(path);
   removeFolder(join(folder, 'maps'));
 }
 
@@ -391,14 +396,4 @@ function namesIn(folder: string): string[] {
 function removeFolder(folder: string): void {
   for (const name of namesIn(folder)) unpin(join(folder, name));
   if (exists(folder)) rmdirSync(folder);
-}
-
-/** An object file's bytes. @throws ArgumentError when there is none of that name. */
-export function readObjectFile(path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new ArgumentError(code === 'ENOENT' ? `there is no file ${path}` : message, { cause: error });
-  }
 }

@@ -17,7 +17,7 @@ export const gen: Command = command({
   examples: [{ does: 'Beside the object', line: 'barewire gen filter.o -o filter.ts' }],
   async run({ args, options }, { output }) {
     const [{ readObjectFile }, { generateModule }] = await Promise.all([
-      import('../../apps/load.ts'),
+      import('../../apps/object-file.ts'),
       import('../../object/index.ts'),
     ]);
     const module = generateModule(readObjectFile(args.object), {

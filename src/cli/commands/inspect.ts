@@ -32,12 +32,11 @@ export const inspect: Command = command({
   ],
   async run({ args, options }, { output }) {
     const [{ readObjectFile }, app] = await Promise.all([
-      import('../../apps/load.ts'),
+      import('../../apps/object-file.ts'),
       import('../../apps/inspect.ts'),
     ]);
-    const { printableValue } = await import('../../apps/map.ts');
+    const { printableValue } = await import('../../apps/map-values.ts');
     const bytes = readObjectFile(args.object);
-    const found = app.inspect(bytes);
     const verified = options.verify ? app.verify(bytes, options.program) : undefined;
     const code =
       options.code || (options.program !== undefined && !options.verify)
@@ -45,11 +44,11 @@ export const inspect: Command = command({
         : undefined;
     const types = options.types ? app.typeDefinitions(bytes) : undefined;
     if (options.json) {
-      output.json({ ...(printableValue(found) as object), code, types, verified });
+      output.json({ ...(printableValue(app.inspect(bytes)) as object), code, types, verified });
       return;
     }
     if (code === undefined && types === undefined && verified === undefined)
-      print(found, output, printableValue);
+      print(app.inspect(bytes), output, printableValue);
     if (code !== undefined) output.write(`${code}\n`);
     if (types !== undefined) output.write(`${types}\n`);
     if (verified === undefined) return;

@@ -42,7 +42,8 @@ export const load: Command = command({
     },
   ],
   async run({ args, options }, { output }) {
-    const { loadOn, onlyOne, readObjectFile } = await import('../../apps/load.ts');
+    const { loadOn, onlyOne } = await import('../../apps/load.ts');
+    const { readObjectFile } = await import('../../apps/object-file.ts');
     const object = readObjectFile(args.object);
     const { chain } = options;
     const placed = loadOn({

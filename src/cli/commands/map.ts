@@ -20,7 +20,8 @@ const dump = command({
     { does: 'For a program, by its id', line: 'barewire map dump 17 --json' },
   ],
   async run({ args, options }, { output, signal }) {
-    const { openMap, printableValue: show } = await import('../../apps/map.ts');
+    const { openMap } = await import('../../apps/map.ts');
+    const { printableValue: show } = await import('../../apps/map-values.ts');
     using map = openMap(args.map);
     for (const [entry, value] of map) {
       if (signal.aborted) return;
@@ -36,7 +37,8 @@ const get = command({
   options: { json },
   examples: [{ does: 'By the members of its key', line: 'barewire map get flows \'{"port":53}\'' }],
   async run({ args, options }, { output }) {
-    const { openMap, parseValue, printableValue: show } = await import('../../apps/map.ts');
+    const { openMap } = await import('../../apps/map.ts');
+    const { parseValue, printableValue: show } = await import('../../apps/map-values.ts');
     using map = openMap(args.map);
     const entry = parseValue(args.key) as never;
     const value = map.get(entry);
@@ -57,7 +59,8 @@ const set = command({
   options: { create: { kind: 'flag', summary: 'Only if the key is not there yet' } },
   examples: [{ does: 'Block an address', line: 'barewire map set blocked hex:0a000001 1' }],
   async run({ args, options }) {
-    const { openMap, parseValue } = await import('../../apps/map.ts');
+    const { openMap } = await import('../../apps/map.ts');
+    const { parseValue } = await import('../../apps/map-values.ts');
     using map = openMap(args.map);
     map.set(
       parseValue(args.key) as never,
@@ -72,7 +75,8 @@ const remove = command({
   summary: 'Delete one entry of a map',
   positionals: [which, key],
   async run({ args }, { output }) {
-    const { openMap, parseValue } = await import('../../apps/map.ts');
+    const { openMap } = await import('../../apps/map.ts');
+    const { parseValue } = await import('../../apps/map-values.ts');
     using map: ObjectMap = openMap(args.map);
     if (map.delete(parseValue(args.key) as never)) return 0;
     output.note(`barewire: map '${map.name}' has no such key`);
@@ -95,7 +99,8 @@ const watch = command({
   },
   examples: [{ does: 'Until Ctrl-C', line: 'barewire map watch flows -i 200ms' }],
   async run({ args, options }, { output, signal }) {
-    const { openMap, printableValue: show, watchMap } = await import('../../apps/map.ts');
+    const { openMap, watchMap } = await import('../../apps/map.ts');
+    const { printableValue: show } = await import('../../apps/map-values.ts');
     using map = openMap(args.map);
     for await (const { time, change, key: entry, value } of watchMap(map, {
       interval: options.interval,

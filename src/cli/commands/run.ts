@@ -25,7 +25,7 @@ export const run: Command = command({
   ],
   async run({ args, options }, { output, signal }) {
     const [{ readObjectFile }, { verdicts }, { describePacket }] = await Promise.all([
-      import('../../apps/load.ts'),
+      import('../../apps/object-file.ts'),
       import('../../apps/run.ts'),
       import('../../packet/index.ts'),
     ]);

@@ -26,8 +26,8 @@ export const trace: Command = command({
     if (options.map !== undefined) {
       if (options.program !== undefined) throw new ArgumentError('--map and --program exclude each other');
       const [{ readObjectFile }, { printableValue }] = await Promise.all([
-        import('../../apps/load.ts'),
-        import('../../apps/map.ts'),
+        import('../../apps/object-file.ts'),
+        import('../../apps/map-values.ts'),
       ]);
       const object = options.object === undefined ? undefined : readObjectFile(options.object);
       for await (const event of ringEvents({ map: options.map, type: options.type, object, signal })) {
