@@ -22,6 +22,8 @@ const PACKAGES = [
   'pppoe',
   'busybox-static',
   'radvd',
+  'wide-dhcpv6-server',
+  'libfl2',
   'libc6',
   'libssl3',
   'libcrypt1',
@@ -136,7 +138,7 @@ function unpackPrograms(making: string, debs: string): void {
     'sys',
     'tmp',
     'run',
-    'var',
+    'var/lib/dhcpv6',
     'root',
   ]) {
     mkdirSync(join(root, folder), { recursive: true });

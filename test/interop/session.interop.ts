@@ -129,14 +129,18 @@ describe('one session', () => {
   it('works on a VLAN', () => works({ vlans: [{ id: 100 }], acName: 'lab-ac-vlan100' }));
 
   it('lets the concentrator ask again who it is', async () => {
-    await using capture = PacketLink.open('isp0', { netns: real.lab.host('isp').netns, etherType: 0x8864 });
+    // A port of a bridge shows its frames to those alone that look at all of them.
+    await using capture = PacketLink.open('isp0', { netns: real.lab.host('isp').netns });
+    const late = AbortSignal.timeout(15_000);
     await withLine({ serviceName: 'rechap' }, async (line) => {
       await line.up();
       // PPP's CHAP (0xc223), a Response (2), each with an identifier of its own.
       const answers = new Set<number>();
       while (answers.size < 3) {
-        await capture.readable(AbortSignal.timeout(10_000));
+        await capture.readable(late);
+        late.throwIfAborted();
         capture.receive((bytes, at) => {
+          if (bytes[at + 12] !== 0x88 || bytes[at + 13] !== 0x64) return;
           if (bytes[at + 20] === 0xc2 && bytes[at + 21] === 0x23 && bytes[at + 22] === 2)
             answers.add(bytes[at + 23]!);
         });
@@ -155,5 +159,18 @@ describe('one session', () => {
       assert.deepEqual(line.ipv6.dns, ['2001:db8:ff::53']);
       assert.equal(await whoami(line, '2001:db8:ff::53'), `[${line.ipv6.addresses[0]}]`);
     });
+  });
+
+  it('gets a prefix of its own by DHCPv6, which leads nowhere until it is used', async () => {
+    await withLine({ serviceName: 'advertise' }, async (line) => {
+      await line.up();
+      while (line.ipv6.delegated.length === 0)
+        await once(line, 'ipv6', { signal: AbortSignal.timeout(15_000) });
+      const [prefix] = line.ipv6.delegated;
+      assert.match(prefix!, /^2001:db8:1[0-9a-f]+::\/48$/);
+      const [route] = real.client.net.routes.list({ version: 6 }).filter((one) => one.destination === prefix);
+      assert.equal(route?.type, 'unreachable');
+    });
+    assert.ok(!real.client.net.routes.list({ version: 6 }).some(({ type }) => type === 'unreachable'));
   });
 });

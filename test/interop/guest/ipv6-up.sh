@@ -13,8 +13,12 @@ interface $1 {
 };
 X
 /usr/sbin/radvd -C "/run/radvd.$1.conf" -p "/run/radvd.$1.pid" -m syslog
+# The customer's DHCPv6 identity is its MAC address, which the lab gives.
 cat > "/run/dhcp6s.$1.conf" <<X
-interface $1 { allow rapid-commit; };
 option domain-name-servers 2001:db8:ff::53;
-host any { duid ff; };
+host customer {
+  duid 00:03:00:01:02:77:00:00:00:02;
+  prefix 2001:db8:1$number::/48 3600 7200;
+};
 X
+/usr/sbin/dhcp6s -c "/run/dhcp6s.$1.conf" -P "/run/dhcp6s.$1.pid" -k /dev/null "$1"
