@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import type { LineOptions, LinePool, PppoeLine } from '../../src/lines/index.ts';
+import { buildPacket } from '../../src/packet/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
 import { get, Isp } from './isp.ts';
 
@@ -86,6 +87,39 @@ describe('lines of a pool', () => {
     assert.equal((await get(line!, '/large')).length, 2_000_000);
   });
 
+  it('have a device with several queues where wished', async () => {
+    await using pool = await isp.openPool();
+    const [line] = await bringUp(pool, 1, { device: { name: 'bwmany', queues: 4 } });
+    assert.equal(line!.device?.name, 'bwmany');
+    const { info } = isp.customer.net.links.get('bwmany');
+    assert.equal(info?.kind === 'tun' && info.multiQueue, true);
+    const seen = await Promise.all(Array.from({ length: 12 }, () => get(line!)));
+    assert.deepEqual(new Set(seen), new Set([line!.given?.local]));
+  });
+
+  it('hand their packets to somebody else where there is no device', async () => {
+    await using pool = await isp.openPool();
+    const [line] = await bringUp(pool, 1, { device: false });
+    const { local, peer } = line!.given!;
+    const answered = new Promise<Uint8Array>((resolve) =>
+      line!.attach((bytes, offset, length) => resolve(bytes.slice(offset, offset + length))),
+    );
+    const ping = buildPacket([
+      { layer: 'ipv4', source: local!, destination: peer! },
+      { layer: 'icmp', type: 8, code: 0 },
+    ]);
+    assert.equal(line!.send(ping), true);
+    const answer = await answered;
+    assert.deepEqual([answer[9], answer[20]], [1, 0], 'an echo reply');
+    await assert.rejects(line!.connect({ host: '198.51.100.2', port: 80 }), { code: 'BW_NO_DEVICE' });
+    const spoofed = buildPacket([
+      { layer: 'ipv4', source: '192.0.2.66', destination: peer! },
+      { layer: 'icmp', type: 8, code: 0 },
+    ]);
+    line!.send(spoofed);
+    while (isp.server!.spoofed === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  });
+
   it('dial again for another address', async () => {
     await using pool = await isp.openPool();
     const [line] = await bringUp(pool, 1);
@@ -148,6 +182,30 @@ describe('a line that cannot', () => {
       (await refused({ ...account(1), acName: 'nobody' })).code,
       /BW_PPPOE_(AC_NAME|NO_CONCENTRATOR)/,
     );
+  });
+
+  it('log in by a method that both sides take says so', async () => {
+    const { code } = await refused({ ...account(1), authentication: ['eap-md5'] });
+    assert.match(code, /^BW_PPP_(AUTHENTICATION_METHOD|TERMINATED)$/);
+  });
+
+  it('find anybody says so', async () => {
+    await isp.server?.close();
+    assert.equal((await refused(account(1))).code, 'BW_PPPOE_NO_CONCENTRATOR');
+    await isp.serve();
+  });
+
+  it('get an address because none is left says so', async () => {
+    await isp.server?.close();
+    await isp.serve({ pool: '10.64.0.1-10.64.0.2' });
+    await using pool = await isp.openPool();
+    const [first] = await bringUp(pool, 1);
+    const second = pool.add({ ...account(2), retry: false });
+    await assert.rejects(second.up(), { code: /^BW_PPP(OE_AC_SYSTEM_ERROR|_NO_ADDRESS)$/ });
+    assert.equal(await get(first!), first!.given?.local);
+    await pool.close();
+    await isp.server?.close();
+    await isp.serve();
   });
 
   it('log in without a password where none is asked for, it can', async () => {
