@@ -7,6 +7,7 @@ import { Agent, get } from 'node:http';
 import { argv, exit, stdout } from 'node:process';
 import type { Duplex } from 'node:stream';
 import { Host, type HostLink, TunLink, WeatherLink } from '../src/nethost/index.ts';
+import { Netlink } from '../src/netlink/index.ts';
 import type { Weather } from '../src/netstack/index.ts';
 import { connectThrough, TunDevice } from '../src/tun/index.ts';
 
@@ -25,6 +26,8 @@ export interface Outcome {
   readonly seconds: number;
   /** User and system, in seconds. */
   readonly cpu: number;
+  /** The kernel's part of it. */
+  readonly system: number;
   /** Requests that were answered, where that is the question. */
   readonly answered?: number;
 }
@@ -33,6 +36,10 @@ const SERVER = '10.99.0.1';
 const CLIENT = '10.99.0.2';
 const order = JSON.parse(argv[2] ?? '{}') as Order;
 const device = TunDevice.open({ name: 'bwtun', netns: order.server, addresses: [`${SERVER}/24`] });
+{
+  using net = new Netlink({ netns: order.server });
+  net.links.set('bwtun', { txQueueLength: 8192 });
+}
 const link: HostLink =
   order.weather === undefined ? new TunLink(device) : new WeatherLink(new TunLink(device), order.weather);
 const connect = order.through === 'stack' ? throughStack() : throughKernel();
@@ -48,6 +55,10 @@ function throughStack(): (port: number) => Duplex {
 
 function throughKernel(): (port: number) => Duplex {
   const own = TunDevice.open({ name: 'bwtun', netns: order.client, addresses: [`${CLIENT}/24`] });
+  {
+    using net = new Netlink({ netns: order.client });
+    net.links.set('bwtun', { txQueueLength: 8192 });
+  }
   carry(link, new TunLink(own));
   return (port) =>
     connectThrough({
@@ -107,7 +118,12 @@ async function timed(task: () => Promise<number | undefined>): Promise<Outcome> 
   const answered = await task();
   const seconds = (performance.now() - begun) / 1000;
   const { user, system } = process.cpuUsage(cpu);
-  return { seconds, cpu: (user + system) / 1e6, ...(answered === undefined ? {} : { answered }) };
+  return {
+    seconds,
+    cpu: (user + system) / 1e6,
+    system: system / 1e6,
+    ...(answered === undefined ? {} : { answered }),
+  };
 }
 
 async function transfer(direction: 'download' | 'upload', units: number): Promise<undefined> {

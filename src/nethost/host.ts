@@ -58,6 +58,8 @@ export interface PingOptions {
   readonly bytes?: number;
 }
 
+/** Connections that are dealt with before the links are looked at again: what answers them must fit into a queue. */
+const AT_ONCE = 256;
 /** The longest that a timer of Node's takes, in ms. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
@@ -75,6 +77,7 @@ export class Host implements AsyncDisposable {
   readonly #interfaces: Set<HostInterface> = new Set<HostInterface>();
   #timer: NodeJS.Timeout | undefined;
   #timerAt: number = Number.POSITIVE_INFINITY;
+  #next: NodeJS.Immediate | undefined;
   /** Whether something waits for the end of the present turn. */
   #woken = false;
   #flushing = false;
@@ -224,6 +227,7 @@ export class Host implements AsyncDisposable {
     const links = [...this.#interfaces].map((one) => one.close());
     this.#closed = true;
     clearTimeout(this.#timer);
+    if (this.#next !== undefined) clearImmediate(this.#next);
     await Promise.all(links);
   }
 
@@ -233,16 +237,7 @@ export class Host implements AsyncDisposable {
 
   /** Tells applications what came in and sends what is to be sent; afterwards nothing waits but for time or packets. */
   flush(): void {
-    if (this.#flushing) return;
-    this.#flushing = true;
-    const now = performance.now();
-    try {
-      this.stack.flush(now);
-      for (const one of this.#interfaces) one.link?.flush?.();
-    } finally {
-      this.#flushing = false;
-    }
-    this.#setTimer(now);
+    this.#run((now) => this.stack.flush(now, AT_ONCE));
   }
 
   #requireOpen(): void {
@@ -278,14 +273,26 @@ export class Host implements AsyncDisposable {
 
   #onTimer(): void {
     this.#timerAt = Number.POSITIVE_INFINITY;
-    if (this.#closed) return;
-    const now = performance.now();
+    if (!this.#closed) this.#run((now) => this.stack.advance(now, AT_ONCE));
+  }
+
+  /** Lets the stack work, then the links send, and goes on in the next turn if there is more to do. */
+  #run(work: (now: number) => boolean): void {
+    if (this.#flushing) return;
     this.#flushing = true;
+    const now = performance.now();
+    let more = false;
     try {
-      this.stack.advance(now);
+      more = work(now);
       for (const one of this.#interfaces) one.link?.flush?.();
     } finally {
       this.#flushing = false;
+    }
+    if (more && !this.#closed) {
+      this.#next ??= setImmediate(() => {
+        this.#next = undefined;
+        if (!this.#closed) this.flush();
+      });
     }
     this.#setTimer(now);
   }

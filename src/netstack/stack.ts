@@ -206,17 +206,23 @@ export class NetStack {
     this.#inputIp(via, bytes, offset + header, length - header);
   }
 
-  /** Tells applications what happened and sends what is to be sent. */
-  flush(now: number): void {
+  /**
+   * Tells applications what happened and sends what is to be sent.
+   *
+   * @param limit Connections that are dealt with at most: who answers thousands at once does well to look in between
+   *   what comes in. Default is all.
+   * @returns whether some are left for the next time.
+   */
+  flush(now: number, limit: number = Number.POSITIVE_INFINITY): boolean {
     this.#now = now;
-    this.tcp.flush(now);
+    return this.tcp.flush(now, limit);
   }
 
-  /** Lets time pass: whatever was due by `now` happens, and what follows from it. */
-  advance(now: number): void {
+  /** Lets time pass: whatever was due by `now` happens, and what follows from it; see {@link flush}. */
+  advance(now: number, limit: number = Number.POSITIVE_INFINITY): boolean {
     this.#now = now;
     this.#wheel.advance(now);
-    this.tcp.flush(now);
+    return this.tcp.flush(now, limit);
   }
 
   /** The interface's link takes packets again. */

@@ -32,6 +32,8 @@ export class KernelBed implements AsyncDisposable {
       mtu,
       addresses: [`${this.kernel4}/24`, `${this.kernel6}/64`],
     });
+    // 500 packets by default: what ten thousand connections do at once would drown in it.
+    net.links.set('bwtun', { txQueueLength: 8192 });
     this.host = new Host(options.host);
     const link = new TunLink(this.device, mtu);
     this.interface = this.host.attach(weather === undefined ? link : new WeatherLink(link, weather, seed), {
@@ -42,7 +44,7 @@ export class KernelBed implements AsyncDisposable {
   /** A server on one of the kernel's sockets. */
   serve(onConnection: (socket: Socket) => void, allowHalfOpen = true): number {
     const server = createServer({ allowHalfOpen }, onConnection);
-    this.netns.run(() => server.listen(0));
+    this.netns.run(() => server.listen({ port: 0, backlog: 4096 }));
     this.#servers.push(server);
     return (server.address() as { port: number }).port;
   }

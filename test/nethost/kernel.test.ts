@@ -74,6 +74,28 @@ describe('Linux on the other side of a TUN device', () => {
     });
   }
 
+  it('two thousand connections at once, each answered, none left behind', async () => {
+    await using bed = new KernelBed();
+    const port = bed.serve((socket) => {
+      socket.on('data', (chunk: Buffer) => socket.end(chunk.toString().toUpperCase()));
+    });
+    const one = async (index: number): Promise<string> => {
+      const socket = bed.host.connect({ host: index % 2 === 0 ? bed.kernel4 : bed.kernel6, port });
+      socket.write(`number ${index}`);
+      let text = '';
+      socket.on('data', (chunk: Buffer) => {
+        text += chunk;
+      });
+      await once(socket, 'end');
+      return text;
+    };
+    const all = await Promise.all(Array.from({ length: 2000 }, (_, index) => one(index)));
+    assert.deepEqual(
+      all,
+      all.map((_, index) => `NUMBER ${index}`),
+    );
+  });
+
   it('refuses where nobody listens, in both directions: ECONNREFUSED', async () => {
     await using bed = new KernelBed();
     const socket = bed.host.connect({ host: bed.kernel4, port: 9 });

@@ -197,12 +197,19 @@ export class TcpLayer {
     this.#onListen(packet, segment, now);
   }
 
-  /** Tells applications what happened, and sends what that makes possible. */
-  flush(now: number): void {
+  /**
+   * Tells applications what happened, and sends what that makes possible.
+   *
+   * @param limit Connections that are dealt with at most.
+   * @returns whether some are left.
+   */
+  flush(now: number, limit: number): boolean {
+    let left = limit;
     while (this.#dirty.length > 0) {
       const batch = this.#dirty;
+      const count = Math.min(batch.length, left);
       this.#dirty = this.#spare;
-      for (let i = 0; i < batch.length; i++) {
+      for (let i = 0; i < count; i++) {
         const tcb = batch[i]!;
         tcb.dirty = false;
         if (tcb.told !== 0) this.#tell(tcb);
@@ -210,9 +217,13 @@ export class TcpLayer {
         recover(tcb, now);
         output(tcb, now);
       }
+      left -= count;
+      for (let i = count; i < batch.length; i++) this.#dirty.push(batch[i]!);
       batch.length = 0;
       this.#spare = batch;
+      if (left === 0) break;
     }
+    return this.#dirty.length > 0;
   }
 
   /** It has something to do in the next flush. */

@@ -35,7 +35,7 @@ export function output(tcb: Tcb, now: number): void {
   armTimers(tcb, now);
 }
 
-export function sendSyn(tcb: Tcb, now: number): void {
+function sendSyn(tcb: Tcb, now: number): void {
   const flags = tcb.state === State.synReceived ? SYN | ACK : SYN;
   if (!emitSegment(tcb, tcb.iss, flags, 0, 0, now)) tcb.interface.block(tcb);
   else {

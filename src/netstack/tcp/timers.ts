@@ -1,6 +1,6 @@
 import type { TimerWheel } from '../timer-wheel.ts';
 import { emitSegment } from './emit.ts';
-import { output, QUIET, sendSyn, sendTailProbe, sendWindowProbe } from './output.ts';
+import { QUIET, sendTailProbe, sendWindowProbe } from './output.ts';
 import { detectLosses, onTimeout } from './recovery.ts';
 import { ACK } from './segment.ts';
 import { Probe, Slow, State, type Tcb } from './tcb.ts';
@@ -67,12 +67,12 @@ function onRetransmission(tcb: Tcb, now: number): void {
   if (tcb.state === State.synSent || tcb.state === State.synReceived) {
     tcb.backoff++;
     tcb.layer.counters.timeouts++;
-    sendSyn(tcb, now);
+    tcb.layer.resendSyn(tcb);
     return;
   }
   if (tcb.flight.count === 0) return;
   onTimeout(tcb, now);
-  output(tcb, now);
+  tcb.layer.touch(tcb);
 }
 
 /** Whether the peer has been silent for too long (RFC 9293, section 3.8.3). */
