@@ -1,6 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism, release } from 'node:os';
-import { BPFFS, FEATURE_SINCE, FEATURES, type Feature, isOnBpffs, load, probe } from '../bpf/index.ts';
+import {
+  BPFFS,
+  dispatcherRefusal,
+  FEATURE_SINCE,
+  FEATURES,
+  type Feature,
+  isOnBpffs,
+  load,
+  probe,
+} from '../bpf/index.ts';
 import { BarewireError } from '../error.ts';
 import { counterSpec } from '../programs/counter.ts';
 import { type Capability, effectiveCapabilities, kernelVersion, possibleCpus } from '../sys/index.ts';
@@ -12,6 +21,7 @@ export function checkKernel(): Check[] {
   return [
     check('kernel', 'fact', `Linux ${release()}, ${process.arch}, ${cpus}`),
     ...checkLoading(),
+    checkSharing(),
     existsSync('/sys/kernel/btf/vmlinux')
       ? check('kernel-btf', 'ok', 'The kernel describes its own types (BTF)')
       : check(
@@ -52,6 +62,14 @@ function checkLoading(): Check[] {
     if (!(error instanceof BarewireError)) throw error;
     return [check('load', 'fails', `No program can be loaded: ${error.message}`, error.hint)];
   }
+}
+
+/** Whether programs can share an interface; most never need to. */
+function checkSharing(): Check {
+  const refusal = dispatcherRefusal();
+  return refusal === undefined
+    ? check('several-programs', 'ok', "Several programs run on one interface, by libxdp's dispatcher")
+    : check('several-programs', 'fact', `This kernel runs one program an interface, for ${refusal}`);
 }
 
 const CAPABILITY_USES: readonly (readonly [Capability, Check['state'], string])[] = [
