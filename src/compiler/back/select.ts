@@ -73,7 +73,10 @@ class Selector {
   run(): MachineProgram {
     this.#findWanted();
     for (const loop of this.#graph.loops) {
-      if (loop.free) continue;
+      if (loop.free) {
+        this.#long = true;
+        continue;
+      }
       if (isTangled(loop, 60n)) this.#tangled.add(loop);
       if (isTangled(loop, 200n)) this.#thoroughly = true;
       // A verifier goes through a long loop once for every state that it may be entered with.

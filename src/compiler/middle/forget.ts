@@ -160,12 +160,13 @@ function risk(graph: Graph): bigint {
   let all = 0n;
   for (const [i, loop] of loops.entries()) {
     const { splits, ends } = decisions(loop);
-    if (splits) all += (trips[i]! * steps[i]!) / 2n;
-    if (!splits && !ends) continue;
+    // Three conditions are as many as a loop's own variables can be expected to tell apart.
+    all += (trips[i]! * steps[i]! * BigInt(splits > 0 ? Math.max(splits, 3) : 0)) / 6n;
+    if (splits === 0 && !ends) continue;
     for (const [j, other] of loops.entries()) {
       const inside = loop !== other && loop.blocks.has(other.header);
       const after = other.blocks.has(loop.header) || other.header.order > loop.header.order;
-      if (loop !== other && (inside ? splits : after)) all += trips[i]! * steps[j]!;
+      if (loop !== other && (inside ? splits > 0 : after)) all += trips[i]! * steps[j]!;
     }
   }
   return all;
@@ -184,14 +185,15 @@ function sizeOf(loop: Loop): number {
   return size;
 }
 
-/** Whether conditions in a loop part its ways, and whether it ends where data tells rather than where it has counted to. */
-function decisions(loop: Loop): { splits: boolean; ends: boolean } {
-  let [splits, ends] = [false, false];
+/** How many conditions in a loop part its ways, and whether it ends where data tells rather than where it has counted to. */
+function decisions(loop: Loop): { splits: number; ends: boolean } {
+  let splits = 0;
+  let ends = false;
   for (const block of loop.blocks) {
     const { term } = block;
     if (block.loop !== loop || term.kind !== 'branch') continue;
     const out = [term.then, term.otherwise].filter((to) => !loop.blocks.has(to));
-    if (out.length === 0) splits = true;
+    if (out.length === 0) splits++;
     else if (
       out.some((to) => to.term.kind !== 'return' || to.nodes.length > 0) &&
       !isCounted(term.cond, loop)

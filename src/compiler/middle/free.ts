@@ -10,8 +10,8 @@ import { removeDead } from './optimise.ts';
  */
 const MOST_ITERATIONS = 131_000n;
 
-/** Loops inside others that are so short are left for the verifier to follow, when all of them would be too many. */
-const SHORT = 64n;
+/** Loops inside others that are shorter are left for the verifier to follow, where all of them would be too many. */
+const SHORT = [0n, 4n, 8n, 16n, 32n, 64n];
 
 /**
  * Lets the kernel bound the loops (`may_goto`): a verifier then goes on until an iteration brings nothing new, which is at
@@ -22,12 +22,12 @@ const SHORT = 64n;
  * @throws Fault at the longest loop where that cannot be proved.
  */
 export function freeLoops(graph: Graph): boolean {
-  for (const loop of graph.loops) loop.free = true;
-  if (iterations(graph) > MOST_ITERATIONS) {
+  for (const short of SHORT) {
     for (const loop of graph.loops) {
-      const inner = !graph.loops.some((other) => other.parent === loop);
-      if (loop.parent !== undefined && inner && (loop.trips ?? SHORT) < SHORT) loop.free = false;
+      const inner = loop.parent !== undefined && !graph.loops.some((other) => other.parent === loop);
+      loop.free = !(inner && (loop.trips ?? 0n) < short);
     }
+    if (iterations(graph) <= MOST_ITERATIONS) break;
   }
   const all = iterations(graph);
   const longest = graph.loops.reduce<Loop | undefined>(
