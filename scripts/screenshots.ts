@@ -40,6 +40,8 @@ process.on('exit', () => {
 });
 const server = lab.host('server');
 const clients = lab.host('clients');
+// Without link-local addresses nobody solicits routers, which would stand in the table with nothing to tell.
+for (const host of lab.hosts) host.exec('ip', ['-6', 'address', 'flush', 'dev', 'eth0', 'scope', 'link']);
 
 for (const port of [443, 5201, 8443, 27_015]) server.spawn('iperf3', ['-s', '-p', String(port)]);
 await sleep(500);

@@ -260,13 +260,16 @@ function say(response: ServerResponse, status: number, text: string): void {
   response.end(`${text}\n`);
 }
 
-/** Files of the page, by the path they are asked for. They lie beside the sources, which are in the package. */
-const PAGE = new URL('../../../src/apps/monitor-page/', import.meta.url);
+/** Files of the page, by the path they are asked for. */
+const ROOT = new URL('../../../', import.meta.url);
 const require = createRequire(import.meta.url);
 const FILES: Readonly<Record<string, { readonly type: string; read(): Buffer }>> = {
-  '/': { type: 'text/html', read: () => readFileSync(new URL('page.html', PAGE)) },
-  '/page.css': { type: 'text/css', read: () => readFileSync(new URL('page.css', PAGE)) },
-  '/page.js': { type: 'text/javascript', read: () => readFileSync(new URL('page.js', PAGE)) },
+  '/': { type: 'text/html', read: () => readFileSync(new URL('web/monitor/index.html', ROOT)) },
+  '/page.css': { type: 'text/css', read: () => readFileSync(new URL('web/monitor/page.css', ROOT)) },
+  '/page.js': {
+    type: 'text/javascript',
+    read: () => readFileSync(new URL('dist/web/monitor/page.js', ROOT)),
+  },
   '/uPlot.min.css': {
     type: 'text/css',
     read: () => readFileSync(require.resolve('uplot/dist/uPlot.min.css')),

@@ -169,9 +169,11 @@ export class Redirector implements Disposable {
 
   /** Interfaces of which something is kept, in all namespaces: pinned, or saved and not restored since a reboot. */
   static kept(roots?: Roots): (RedirectorPlace & { readonly pinned: boolean })[] {
-    return keptPlaces(roots).map(({ interface: name, netns }) => {
-      const place = { interface: name, netns, roots };
-      return { ...place, pinned: isPinned(pinsOf(name, netns, roots)) };
+    return keptPlaces(roots).map((place) => {
+      const { interface: name, key } = place;
+      // The caller's own namespace may have no name to be opened by.
+      const netns = pinsOf(name, undefined, roots).place.key === key ? undefined : place.netns;
+      return { interface: name, netns, roots, pinned: isPinned(pinsOf(name, netns, roots)) };
     });
   }
 
