@@ -25,7 +25,8 @@ describe('the command in one file', () => {
   it('is what the modules are', () => {
     const status = ['status', 'eth0', '--netns', lab.host('there').namespace];
     for (const line of [['--version'], ['--help'], ['load', '--help'], ['nonsense'], status]) {
-      assert.deepEqual(bundled(...line), barewire(...line), line.join(' '));
+      const says = `${line.join(' ')} is another in dist/bundle: is it as new as the modules (npm run build)?`;
+      assert.deepEqual(bundled(...line), barewire(...line), says);
     }
   });
 
