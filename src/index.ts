@@ -47,6 +47,7 @@ export {
   type MonitorReport,
   type MonitorReportOptions,
 } from './apps/monitor.ts';
+export { DropWatch } from './apps/monitor-drops.ts';
 export { type Conversation, type MonitorFilter, parseMonitorFilter } from './apps/monitor-filter.ts';
 export type { FlowActivity, Volume } from './apps/monitor-flows.ts';
 export type { Seen } from './apps/monitor-hooks.ts';

@@ -99,7 +99,9 @@ export class MonitorWeb implements AsyncDisposable {
 
   /** Shows what a filter dropped, the newest first. */
   publishDrops(lines: readonly string[]): void {
-    this.#drops = lines;
+    const same = lines.length === this.#drops.length && lines[0] === this.#drops[0];
+    this.#drops = [...lines];
+    if (same) return;
     for (const client of this.#clients) this.#tell(client, 'drops', lines);
   }
 

@@ -1,4 +1,5 @@
 import type { Monitor, MonitorReport, MonitorReportOptions } from '../apps/monitor.ts';
+import type { DropWatch } from '../apps/monitor-drops.ts';
 import { type MonitorFilter, parseMonitorFilter } from '../apps/monitor-filter.ts';
 import type { Recorder } from '../apps/monitor-recorder.ts';
 import type { MonitorSort, MonitorView } from '../apps/monitor-words.ts';
@@ -18,6 +19,7 @@ export interface TerminalMonitor {
     readonly sort: MonitorSort;
     readonly filter: MonitorFilter;
   };
+  readonly drops: DropWatch;
   /** One that records already, which stays its owner's. */
   readonly recorder: Recorder | undefined;
   /** Starts a recording. */
@@ -61,7 +63,7 @@ export async function watchOnTerminal(options: TerminalMonitor, { output, signal
     filter,
     message,
     recording: recorder,
-    drops: [],
+    drops: options.drops.lines,
   });
   const redraw = (): void => {
     screen.draw(drawMonitor(screenNow(), { columns: output.columns, rows: output.rows }, output.paint, bars));

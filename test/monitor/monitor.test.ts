@@ -6,10 +6,12 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PacketCounter } from '../../src/apps/count.ts';
 import { Monitor, type MonitorOptions, type MonitorReport } from '../../src/apps/monitor.ts';
+import { DropWatch } from '../../src/apps/monitor-drops.ts';
 import { parseMonitorFilter } from '../../src/apps/monitor-filter.ts';
 import { Recorder } from '../../src/apps/monitor-recorder.ts';
 import { talkers } from '../../src/apps/monitor-talkers.ts';
-import { OccupiedError } from '../../src/bpf/index.ts';
+import { BPFFS, OccupiedError } from '../../src/bpf/index.ts';
+import { createFilter } from '../../src/filter/index.ts';
 import { Lab } from '../../src/lab/index.ts';
 import { CaptureReader } from '../../src/packet/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
@@ -251,6 +253,44 @@ describe('a recording', () => {
     await assert.rejects(Recorder.open({ interface: 'no0', netns: place.netns, file: unknown }), {
       code: 'BW_NO_INTERFACE',
     });
+  });
+});
+
+describe('what the filter drops', () => {
+  it('is shown beside what passes: by which rule, how many, and who', async () => {
+    const roots = { pins: `${BPFFS}/bw-monitor-${process.pid}`, state: join(folder, 'state') };
+    process.env.BAREWIRE_PINS = roots.pins;
+    process.env.BAREWIRE_STATE = roots.state;
+    const filter = await createFilter(place);
+    try {
+      await filter.deny('10.77.0.1', { reason: 'test' });
+      let heard = (): void => {};
+      const first = new Promise<void>((resolve) => {
+        heard = resolve;
+      });
+      await using drops = DropWatch.open(place, () => heard());
+      using monitor = Monitor.open(place);
+      assert.match(monitor.notes[0]!, /^eth0 has another XDP program '\w+' .* those that it drops/);
+      await left.flood({ to: '10.77.0.2', packets: 5 });
+      await first;
+      assert.match(drops.lines[0]!, /^\d\d:\d\d:\d\d dropped by .*10\.77\.0\.1/);
+      assert.ok(drops.drops >= 1);
+      const running = new Running(
+        right.spawn(process.execPath, [MAIN, 'monitor', 'eth0', '--json', '-i', '50ms']),
+      );
+      await running.until(({ stdout }) => stdout.includes('\n'), 'it read');
+      while (!/"dropped":\{"packets":\d+,"last":\["[^"]*10\.77\.0\.1/.test(running.stdout)) {
+        await left.flood({ to: '10.77.0.2', packets: 5 });
+        assert.equal(running.child.exitCode, null, running.stderr);
+      }
+      running.child.kill('SIGTERM');
+      await running.ended;
+    } finally {
+      await filter.detach({ forget: true });
+      rmSync(roots.pins, { recursive: true, force: true });
+      delete process.env.BAREWIRE_PINS;
+      delete process.env.BAREWIRE_STATE;
+    }
   });
 });
 

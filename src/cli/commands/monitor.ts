@@ -1,5 +1,6 @@
 import { tryParseIp } from '../../address/index.ts';
 import type { Monitor, MonitorReport } from '../../apps/monitor.ts';
+import type { DropWatch } from '../../apps/monitor-drops.ts';
 import { type MonitorFilter, parseMonitorFilter } from '../../apps/monitor-filter.ts';
 import type { Seen } from '../../apps/monitor-hooks.ts';
 import type { Recorder } from '../../apps/monitor-recorder.ts';
@@ -24,6 +25,7 @@ export const monitor: Command = command({
   description: [
     'Sums of all frames by protocol, and the busiest conversations, addresses and ports, on a terminal with keys (? shows them), in a browser (--web), or as lines. Counting is done in the kernel, in maps of fixed size, by programs that let every frame go on and that go when the command ends.',
     "Frames that come in are read by XDP; where another owner's XDP program is, behind it by tcx, and the output says so. Frames that go out are read by tcx (Linux 6.6).",
+    'Where barewire filter is on the interface, what it drops is shown as well: by which rule, and which packets.',
     'Rates and totals of conversations are of the last 16384 active ones (--flows), with --sample N of one packet in N; how much of the traffic they account for is shown.',
   ],
   positionals: [{ name: 'interface', kind: interfaceName(), summary: 'The interface to watch' }],
@@ -99,6 +101,8 @@ export const monitor: Command = command({
     const listen = listenAt(options.listen);
     const place = { interface: args.interface, netns };
     using monitor = Monitor.open({ ...place, mode, hook, directions, flows, sample });
+    const { DropWatch } = await import('../../apps/monitor-drops.ts');
+    await using drops = DropWatch.open(place);
     const recorder = options.record === undefined ? undefined : await record(place, options.record, filter);
     try {
       const { interval, count, duration } = options;
@@ -107,19 +111,19 @@ export const monitor: Command = command({
       if (options.web) {
         if (options.json) throw new ArgumentError('--web and --json exclude each other');
         const reports = monitor.reports({ ...limits, signal });
-        await showInBrowser(reports, monitor, listen, context);
+        await showInBrowser(reports, monitor, drops, listen, context);
       } else if (!options.json && output.terminal && process.stdin.isTTY === true) {
         const start = (file: string, current: MonitorFilter): Promise<Recorder> =>
           record(place, file, current);
         const seen = seenBy(monitor);
         const { watchOnTerminal } = await import('../monitor-terminal.ts');
-        await watchOnTerminal({ monitor, seen, limits, settings, recorder, start }, context);
+        await watchOnTerminal({ monitor, seen, limits, settings, drops, recorder, start }, context);
       } else {
         output.note(`Watching ${monitor.interface.name}: ${seenBy(monitor)}`);
         for (const note of monitor.notes) output.note(note);
         const reports = monitor.reports({ ...limits, signal });
-        if (options.json) await printJson(reports, monitor, settings, context);
-        else await printLines(reports, monitor, settings, context);
+        if (options.json) await printJson(reports, monitor, drops, settings, context);
+        else await printLines(reports, monitor, drops, settings, context);
       }
     } finally {
       if (recorder !== undefined) await finish(recorder, context);
@@ -183,6 +187,7 @@ function listenAt(given: string | undefined): { readonly host?: string; readonly
 async function showInBrowser(
   reports: AsyncIterable<MonitorReport>,
   monitor: Monitor,
+  drops: DropWatch,
   listen: { readonly host?: string; readonly port?: number },
   { output }: Context,
 ): Promise<void> {
@@ -193,12 +198,16 @@ async function showInBrowser(
     output.note('The page is not encrypted: whoever reads the network on the way reads the token');
   }
   output.write(`${web.url}\n`);
-  for await (const report of reports) web.publish(report);
+  for await (const report of reports) {
+    web.publish(report);
+    web.publishDrops(drops.lines);
+  }
 }
 
 async function printJson(
   reports: AsyncIterable<MonitorReport>,
   monitor: Monitor,
+  drops: DropWatch,
   settings: Settings,
   { output }: Context,
 ): Promise<void> {
@@ -206,7 +215,9 @@ async function printJson(
   const { incoming, outgoing, notes } = monitor;
   for await (const report of reports) {
     const seen = { in: incoming, out: outgoing, notes };
-    output.json({ interface: monitor.interface.name, seen, ...summarize(report, settings) });
+    const dropped =
+      drops.drops === 0 ? undefined : { packets: drops.drops, last: drops.lines.slice(0, settings.top) };
+    output.json({ interface: monitor.interface.name, seen, ...summarize(report, settings), dropped });
   }
 }
 
@@ -214,6 +225,7 @@ async function printJson(
 async function printLines(
   reports: AsyncIterable<MonitorReport>,
   monitor: Monitor,
+  drops: DropWatch,
   settings: Settings,
   { output }: Context,
 ): Promise<void> {
@@ -242,7 +254,7 @@ async function printLines(
     prompt: undefined,
     message: undefined,
     recording: undefined,
-    drops: [],
+    drops: drops.lines,
   };
   // Two lines more than head, title and rows: the foot, which is for keys, goes.
   const lines = drawMonitor(screen, { columns: 120, rows: settings.top + 8 }, output.paint);
