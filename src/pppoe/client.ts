@@ -61,6 +61,16 @@ export class PppoeClient {
     return this.#deadlines.size;
   }
 
+  /** Sessions between PADI and open. */
+  get inFlight(): number {
+    return this.#inFlight.size;
+  }
+
+  /** Session IDs by which frames are told apart now. */
+  get sessionIds(): number {
+    return this.#byId.size;
+  }
+
   /** PPPoE frames that were none of our sessions' or malformed. */
   get strayFrames(): number {
     return this.#stray;

@@ -119,6 +119,11 @@ export class PppoeConcentrator {
     return this.#deadlines.size;
   }
 
+  /** Sessions whose client has said nothing since its PADR. */
+  get unheard(): number {
+    return this.#requests.size;
+  }
+
   /** PPPoE frames that were no session's, or malformed. */
   get strayFrames(): number {
     return this.#stray;

@@ -162,6 +162,10 @@ function requireDown(pair: Pair, sessions: readonly PppoeClientSession[]): strin
   if (client.timers > 0 || concentrator.timers > 0) {
     return `timers are left: ${client.timers} at the client, ${concentrator.timers} at the server`;
   }
+  if (client.inFlight > 0 || client.sessionIds > 0) {
+    return `${client.inFlight} dials and ${client.sessionIds} session IDs are left at the client`;
+  }
+  if (concentrator.unheard > 0) return `${concentrator.unheard} requests are left at the server`;
   const taken = concentrator.poolSize - concentrator.freeAddresses;
   return taken === 0 ? undefined : `${taken} addresses are left taken`;
 }
