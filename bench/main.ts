@@ -16,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>
   pppoe: () => import('./pppoe.ts'),
   xsk: () => import('./xsk.ts'),
   send: () => import('./send.ts'),
+  proxy: () => import('./proxy.ts'),
 };
 
 const names = argv.slice(2).filter((word) => !word.startsWith('-'));
