@@ -7,6 +7,7 @@ import type { Bench, Row } from './row.ts';
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly bench: Bench }>>> = {
   compiler: () => import('./compiler.ts'),
   counter: () => import('./counter.ts'),
+  filter: () => import('./filter.ts'),
   maps: () => import('./maps.ts'),
   monitor: () => import('./monitor.ts'),
   netstack: () => import('./netstack.ts'),
