@@ -102,7 +102,7 @@ async function tryKernel(kernel: Kernel): Promise<boolean> {
     files: [...projectFiles(), ...tree(folder, CORPUS)],
     modules: MODULES,
     command: guestCommand(),
-    timeout: 1200,
+    timeout: 2400,
     memory: 2048,
     onOutput: (text) => process.stdout.write(text),
   });
