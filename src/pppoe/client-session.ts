@@ -400,6 +400,10 @@ export class PppoeClientSession {
   }
 
   #padt(tags: DiscoveryTags, now: number): void {
+    if (this.#state === 'closing') {
+      this.#fail(new PppError('closed', 'the link was closed'), now, 'peer');
+      return;
+    }
     const link = this.#link;
     const name = tags.acName ?? this.#discovery.concentrator?.name ?? '';
     const said = tags.error === undefined || tags.error.message === '' ? '' : `: ${tags.error.message}`;
@@ -611,25 +615,26 @@ export class PppoeClientSession {
     this.lastError = error;
     if (stood >= STABLE) this.#failures = 0;
     this.#wire.settled(this);
-    const { retry = {} } = this.options;
-    let retryAt: number | undefined;
-    if (this.#redials) {
-      this.#redials = false;
-      retryAt = now;
-      this.#enter('waiting');
-      this.#queue(now);
-    } else if (this.#wanted && (!this.#wire.carrier || retry !== false)) {
-      const { initial = 1000, maximum = 120_000 } = retry === false ? {} : retry;
-      const delay = Math.min(maximum, initial * 2 ** Math.min(this.#failures++, 30));
-      retryAt = this.#wire.carrier ? now + delay * (0.75 + 0.5 * this.#chance()) : Number.POSITIVE_INFINITY;
-      this.#timerAt = retryAt;
-      this.#enter('waiting');
-    } else {
-      this.#wanted = false;
-      this.#enter('idle');
-    }
+    const redials = this.#redials;
+    this.#redials = false;
+    const retryAt = redials ? now : this.#retryTime(now);
+    if (retryAt === undefined) this.#wanted = false;
+    this.#enter(retryAt === undefined ? 'idle' : 'waiting');
     this.#wire.event(this, { type: 'closed', error, wasOpen, retryAt });
+    if (redials) this.#queue(now);
+    else this.#timerAt = retryAt ?? Number.POSITIVE_INFINITY;
     this.#reschedule();
+  }
+
+  /** When to dial again after a failure; undefined for never, Infinity for when the carrier is back. */
+  #retryTime(now: number): number | undefined {
+    const { retry = {} } = this.options;
+    if (!this.#wanted) return undefined;
+    if (!this.#wire.carrier) return Number.POSITIVE_INFINITY;
+    if (retry === false) return undefined;
+    const { initial = 1000, maximum = 120_000 } = retry;
+    const delay = Math.min(maximum, initial * 2 ** Math.min(this.#failures++, 30));
+    return now + delay * (0.75 + 0.5 * this.#chance());
   }
 
   #sendPadt(identity: PppoeWireIdentity): void {

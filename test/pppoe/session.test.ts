@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AuthenticationMethod } from '../../src/ppp/index.ts';
-import { Pair, packet, sendPacket } from './pair.ts';
+import { discovery, PADT } from './looking-glass.ts';
+import { CLIENT_MAC, Pair, packet, SERVER_MAC, sendPacket } from './pair.ts';
 
 describe('a session between client and concentrator', () => {
   for (const method of ['pap', 'chap-md5', 'mschapv2', 'eap-md5'] satisfies AuthenticationMethod[]) {
@@ -104,6 +105,26 @@ describe('a session between client and concentrator', () => {
     assert.notEqual(session.addresses?.local, first);
     assert.equal(pair.concentrator.sessions.size, 1);
     assert.equal(pair.events('closed', session).length, 1);
+    const order = pair.clientEvents.map(({ event }) => (event.type === 'state' ? event.state : event.type));
+    const end = order.indexOf('closed');
+    assert.deepEqual(order.slice(end - 2, end + 3), [
+      'closing',
+      'waiting',
+      'closed',
+      'queued',
+      'discovering',
+    ]);
+  });
+
+  it('that hangs up is closed by the PADT of a concentrator that answers with nothing else', () => {
+    const pair = new Pair();
+    const session = pair.dial();
+    pair.wire.filter = (_bytes, from) => from !== pair.concentrator;
+    session.hangUp(pair.wire.now);
+    const padt = discovery({ source: SERVER_MAC, destination: CLIENT_MAC }, PADT, session.sessionId);
+    pair.client.input(padt, 0, padt.length, pair.wire.now);
+    assert.equal(session.state, 'idle');
+    assert.equal(session.lastError?.code, 'BW_PPP_CLOSED');
   });
 
   it('may be dialled, hung up and removed by who hears of its events', () => {
