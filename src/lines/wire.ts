@@ -233,11 +233,10 @@ export class PppoeWire implements AsyncDisposable {
       for (const socket of this.#sockets) socket.flush();
     }
     const { deadline } = this.#user;
-    if (deadline === this.#armed) return;
+    // One that is due later than the timer is left to it: it looks again, and setting it anew for each packet would cost.
+    if (deadline >= this.#armed) return;
     clearTimeout(this.#timer);
-    this.#timer = undefined;
     this.#armed = deadline;
-    if (deadline === Number.POSITIVE_INFINITY) return;
     const wait = Math.min(LONGEST_TIMER, Math.max(0, Math.ceil(deadline - this.now())));
     this.#timer = setTimeout(() => this.#due(), wait);
   }
