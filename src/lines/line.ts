@@ -154,7 +154,7 @@ export class PppoeLine extends EventEmitter<LineEvents> {
 
   /** Name servers, IPv4 ones first. */
   get dns(): readonly string[] {
-    return [...(this.#given?.dns ?? []), ...this.ipv6.dns];
+    return [...new Set([...(this.#given?.dns ?? []), ...this.ipv6.dns])];
   }
 
   /** The kernel's device; undefined before the first session, and for lines without one. */

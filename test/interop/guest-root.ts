@@ -59,6 +59,20 @@ export const SERVICES: Readonly<Record<string, readonly string[]>> = {
   noip6: ['require-chap', 'noipv6', ...DNS],
 };
 
+/** A root for a guest that dials with the kernel's own PPPoE and then runs a script; the caller removes its folder. */
+export function makeClientRoot(files: GuestFiles, options: readonly string[], script: string): string {
+  const root = join(mkdtempSync(join(tmpdir(), 'barewire-interop-')), 'root');
+  execFileSync('cp', ['-al', files.root, root]);
+  copyFileSync(`${ROOT}test/interop/guest/client.sh`, join(root, 'init'));
+  chmodSync(join(root, 'init'), 0o755);
+  mkdirSync(join(root, 'etc/ppp'), { recursive: true });
+  writeFileSync(join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\n');
+  writeFileSync(join(root, 'etc/ppp/options'), '');
+  writeFileSync(join(root, 'lab.env'), `MODULES="${MODULES.join(' ')}" OPTIONS='${options.join(' ')}'\n`);
+  writeFileSync(join(root, 'script'), script);
+  return root;
+}
+
 /** Makes a root below the system's folder for temporary files; the caller removes it. */
 export function makeRoot(files: GuestFiles, settings: ConcentratorSettings): string {
   const { name = 'lab-ac', secondName = '', vlans = [], pool = 600, maxPerMac = 0, mtu = 1508 } = settings;

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Lab, type LabHost } from '../../src/lab/index.ts';
-import { type ConcentratorSettings, makeRoot, TUNABLES } from './guest-root.ts';
-import { guestFiles } from './packages.ts';
+import { type ConcentratorSettings, makeClientRoot, makeRoot, TUNABLES } from './guest-root.ts';
+import { type GuestFiles, guestFiles } from './packages.ts';
 
 /**
  * A PPPoE concentrator that others wrote: Debian's pppoe-server and pppd on a kernel with PPPoE, which runs as a process
@@ -61,7 +61,10 @@ export class RealConcentrator implements AsyncDisposable {
       isp.exec('ip', ['tuntap', 'add', 'tap0', 'mode', 'tap']);
       isp.net.links.set('tap0', { mtu, master: 'br0', up: true });
       isp.net.links.set('isp0', { master: 'br0' });
-      const guest = startGuest(isp, files, root, mtu);
+      const guest = startGuest(isp, files, root, 'server', [
+        `vec0:transport=tap,ifname=tap0,depth=128,mtu=${mtu},mac=02:ac:00:00:00:01`,
+        'vec1:transport=raw,ifname=net1,depth=128,gro=1,mac=02:ac:00:00:00:02',
+      ]);
       const made = new RealConcentrator(lab, guest, folder);
       await made.#ready();
       return made;
@@ -76,6 +79,11 @@ export class RealConcentrator implements AsyncDisposable {
   run(script: string): string {
     const url = 'http://198.51.100.1:8079/cgi-bin/shell';
     return this.internet.exec('curl', ['-sS', '-m', '30', '--data-binary', script, url]);
+  }
+
+  /** As {@link runStandardClient}, on the customer's side. */
+  runClient(options: readonly string[], script: string): Promise<string> {
+    return runStandardClient(this.client, 'cpe0', options, script);
   }
 
   /** The guest's log of pppd and pppoe-server. */
@@ -103,20 +111,45 @@ export class RealConcentrator implements AsyncDisposable {
   }
 }
 
+/**
+ * Has the standard Linux client (pppd with the kernel's PPPoE), in a guest of its own on an interface, dial and run a shell
+ * script; what that printed.
+ *
+ * @param options pppd's, as in `user alice`.
+ */
+export async function runStandardClient(
+  host: LabHost,
+  link: string,
+  options: readonly string[],
+  script: string,
+): Promise<string> {
+  const files = guestFiles();
+  const root = makeClientRoot(files, options, script);
+  try {
+    const wire = `vec0:transport=raw,ifname=${link},depth=128,mtu=1508,mac=02:cc:00:00:00:01`;
+    const guest = startGuest(host, files, root, 'client', [wire]);
+    if (guest.exitCode === null) await once(guest, 'exit');
+    return readFileSync(join(dirname(root), 'console.log'), 'utf8');
+  } finally {
+    rmSync(dirname(root), { recursive: true, force: true });
+  }
+}
+
 function startGuest(
-  isp: LabHost,
-  files: ReturnType<typeof guestFiles>,
+  host: LabHost,
+  files: GuestFiles,
   root: string,
-  mtu: number,
+  name: string,
+  wires: readonly string[],
 ): ChildProcess {
   const folder = dirname(root);
   const console = openSync(join(folder, 'console.log'), 'a');
   const memory = existsSync('/dev/shm') ? '/dev/shm' : folder;
-  const guest = isp.spawn(
+  const guest = host.spawn(
     files.launcher,
     [
       files.kernel,
-      'umid=guest',
+      `umid=${name}`,
       `uml_dir=${folder}/uml`,
       'mem=1024M',
       'rootfstype=hostfs',
@@ -128,8 +161,7 @@ function startGuest(
       'con=null',
       'con0=null,fd:1',
       'ssl=null',
-      `vec0:transport=tap,ifname=tap0,depth=128,mtu=${mtu},mac=02:ac:00:00:00:01`,
-      'vec1:transport=raw,ifname=net1,depth=128,gro=1,mac=02:ac:00:00:00:02',
+      ...wires,
     ],
     { stdio: ['ignore', console, console], env: { ...process.env, TMPDIR: memory } },
   );
