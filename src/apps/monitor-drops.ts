@@ -23,6 +23,8 @@ export class DropWatch implements AsyncDisposable {
   private constructor(filter: Filter, onDrop: () => void) {
     this.#filter = filter;
     this.#running = this.#run(onDrop);
+    // What it throws is thrown where it is awaited.
+    this.#running.catch(() => {});
   }
 
   /** Whether there is a filter now makes no difference. */

@@ -95,7 +95,7 @@ export async function watchOnTerminal(options: TerminalMonitor, { output, signal
         const ending = recorder;
         recorder = undefined;
         await ending.close();
-        say(`${ending.recorded} packets are in ${ending.file}`);
+        say(ending.failed?.message ?? `${ending.recorded} packets are in ${ending.file}`);
       } else {
         const stamp = new Date().toISOString().slice(0, 19).replaceAll(':', '');
         recorder = await options.start(`${monitor.interface.name}-${stamp}.pcapng`, filter);
@@ -138,6 +138,8 @@ export async function watchOnTerminal(options: TerminalMonitor, { output, signal
         if (history[way].length > HISTORY) history[way].shift();
       }
       if (!keys.frozen) shown = report;
+      // A full disk, for one: what could be written is there.
+      if (recorder?.failed !== undefined) void switchRecording();
       redraw();
     }
   } finally {

@@ -29,7 +29,7 @@ const seen = (): string => tmux('capture-pane', '-p', '-t', 'monitor').trimEnd()
 /** Waits until the terminal shows something. */
 async function until(pattern: RegExp): Promise<string> {
   let last = '';
-  for (let tries = 0; tries < 400; tries++) {
+  for (let tries = 0; tries < 1500; tries++) {
     last = seen();
     if (pattern.test(last)) return last;
     await sleep(25);
