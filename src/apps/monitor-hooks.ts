@@ -4,9 +4,8 @@ import {
   type Loaded,
   load,
   type ModeRefusal,
-  openById,
+  OccupiedError,
   probe,
-  programInfo,
   TcxLink,
 } from '../bpf/index.ts';
 import { ArgumentError, BarewireError } from '../error.ts';
@@ -69,7 +68,6 @@ export function attachHooks(options: HookOptions, flows: number): Hooks {
     const link = net.links.get(options.interface);
     requireEthernet(link);
     const { name, index } = link;
-    const occupant = link.xdp[0];
     const notes: string[] = [];
     const specs = monitorMaps(flows);
     let shared: Partial<Pick<LiveMaps<MonitorMaps>, 'flows' | 'settings'>> = {};
@@ -95,17 +93,33 @@ export function attachHooks(options: HookOptions, flows: number): Hooks {
     let received: Loaded<MonitorMaps> | undefined;
     let programId: number | undefined;
     if (directions !== 'out') {
-      if (hook === 'tcx' || (hook === 'auto' && occupant !== undefined)) {
-        received = besides('in');
+      let occupied: OccupiedError | undefined;
+      if (hook !== 'tcx') {
+        const loaded = loadFor('in', 'xdp');
+        try {
+          const attachment = attachXdp(loaded.program, { interface: index, netns, mode });
+          own.push(attachment);
+          programId = loaded.program.info().id;
+          received = loaded;
+          incoming = { hook: 'xdp', mode: attachment.mode, refusals: attachment.refusals };
+        } catch (error) {
+          if (hook === 'xdp' || !(error instanceof OccupiedError)) throw error;
+          occupied = error;
+          own.pop();
+          loaded.close();
+          shared = {};
+        }
+      }
+      if (received === undefined) {
+        try {
+          received = besides('in');
+        } catch (error) {
+          // Without tcx there is no place beside another program.
+          throw isUnsupported(error) ? (occupied ?? error) : error;
+        }
         incoming = { hook: 'tcx' };
-        if (occupant !== undefined) notes.push(behind(name, occupant.programId));
+        if (occupied !== undefined) notes.push(behind(occupied));
         notes.push('Frames that the kernel has put together on their way in (GRO) count as one');
-      } else {
-        received = loadFor('in', 'xdp');
-        const attachment = attachXdp(received.program, { interface: index, netns, mode });
-        own.push(attachment);
-        programId = received.program.info().id;
-        incoming = { hook: 'xdp', mode: attachment.mode, refusals: attachment.refusals };
       }
     }
     let sent: Loaded<MonitorMaps> | undefined;
@@ -154,8 +168,7 @@ function requireEthernet({ name, type }: Link): void {
   });
 }
 
-function behind(interfaceName: string, programId: number): string {
-  using fd = openById('program', programId);
-  const name = fd === undefined ? '' : ` '${programInfo(fd).name}'`;
-  return `${interfaceName} has another XDP program${name} (${programId}): frames that come in are read behind it, and those that it drops or redirects are not seen`;
+function behind({ interface: name, programId, programName }: OccupiedError): string {
+  const program = programName === undefined ? `${programId}` : `'${programName}' (${programId})`;
+  return `${name} has another XDP program, ${program}: frames that come in are read behind it, and those that it drops or redirects are not seen`;
 }

@@ -177,7 +177,7 @@ describe('where the monitor reads', () => {
     assert.deepEqual([monitor.incoming, monitor.outgoing], [{ hook: 'tcx' }, { hook: 'tcx' }]);
     assert.match(
       monitor.notes[0]!,
-      /^eth0 has another XDP program 'count_frames' \(\d+\): frames that come in/,
+      /^eth0 has another XDP program, 'count_frames' \(\d+\): frames that come in/,
     );
     const report = await oneReport(monitor, () => left.exec('ping', ['-c', '4', '-i', '0.01', '10.77.0.2']));
     assert.equal(report.in!.counts.kinds['ipv4-icmp'].packets, 4n);
@@ -270,7 +270,7 @@ describe('what the filter drops', () => {
       });
       await using drops = DropWatch.open(place, () => heard());
       using monitor = Monitor.open(place);
-      assert.match(monitor.notes[0]!, /^eth0 has another XDP program '\w+' .* those that it drops/);
+      assert.match(monitor.notes[0]!, /^eth0 has another XDP program, '\w+' .* those that it drops/);
       await left.flood({ to: '10.77.0.2', packets: 5 });
       await first;
       assert.match(drops.lines[0]!, /^\d\d:\d\d:\d\d dropped by .*10\.77\.0\.1/);
