@@ -166,6 +166,12 @@ function putBlocks(tcb: Tcb, out: Uint8Array, start: number): number {
     shown.push(index);
     put(starts[index]!, ends[index]!);
   }
+  for (let index = 0; index < starts.length && count < MAX_BLOCKS && shown.length < MAX_BLOCKS; index++) {
+    if (!shown.includes(index)) {
+      shown.push(index);
+      put(starts[index]!, ends[index]!);
+    }
+  }
   out[start] = 1;
   out[start + 1] = 1;
   out[start + 2] = 5;

@@ -261,9 +261,9 @@ function takeText(
   const gaps = received.starts.length;
   if (gaps > 0 && received.has(start, (start + length) | 0))
     reportDuplicate(tcb, start, (start + length) | 0);
-  const before = received.memory;
+  const held = received.memory;
   const moved = received.write(start, bytes, offset, length);
-  layer.memory += received.memory - before;
+  layer.memory += received.memory - held;
   if (moved > 0) {
     tcb.rcvNxt = received.next;
     tcb.unacked += moved;
@@ -272,10 +272,19 @@ function takeText(
     tcb.told |= Told.read;
   } else {
     tcb.ackNow = true;
-    tcb.recent = [start, ...tcb.recent.slice(0, RECENT_BLOCKS - 1)];
+    noteRecent(tcb);
   }
   if (tcb.readSince === 0) tcb.readSince = now;
   return true;
+}
+
+/** RFC 2018, section 4: the range that a segment came to is the first to be reported, each range once. */
+function noteRecent(tcb: Tcb): void {
+  const { rangeStart, rangeEnd } = tcb.received;
+  const isInside = (seq: number): boolean => notAfter(rangeStart, seq) && before(seq, rangeEnd);
+  const [first] = tcb.recent;
+  if (first !== undefined && isInside(first)) return;
+  tcb.recent = [rangeStart, ...tcb.recent.filter((seq) => !isInside(seq))].slice(0, RECENT_BLOCKS);
 }
 
 /** Eighth (section 3.10.7.4): the peer has ended its stream, and all of it is here. */

@@ -32,6 +32,9 @@ export class ReceiveBuffer {
   /** What lies behind a gap: beginnings and ends, ascending, never touching each other. */
   readonly starts: number[] = [];
   readonly ends: number[] = [];
+  /** The range that the last segment out of order lies in. */
+  rangeStart = 0;
+  rangeEnd = 0;
 
   constructor(next: number, allocate: Allocate) {
     this.next = next;
@@ -170,8 +173,15 @@ export class ReceiveBuffer {
       last++;
     }
     if (first === last && starts.length >= MAX_RANGES && start !== this.next) return false;
-    starts.splice(first, last - first, from);
-    ends.splice(first, last - first, to);
+    this.rangeStart = from;
+    this.rangeEnd = to;
+    if (last - first === 1) {
+      starts[first] = from;
+      ends[first] = to;
+    } else {
+      starts.splice(first, last - first, from);
+      ends.splice(first, last - first, to);
+    }
     return true;
   }
 }
