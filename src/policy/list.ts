@@ -237,6 +237,10 @@ class Reader {
         this.#wrong(line, 'this is not JSON');
         continue;
       }
+      if (typeof value !== 'object' || value === null) {
+        this.#wrong(line, 'this is no object');
+        continue;
+      }
       const target = value.prefix ?? value.address ?? value.ip;
       if (typeof target !== 'string') {
         this.#wrong(line, 'there is no prefix in it');

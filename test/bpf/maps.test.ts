@@ -52,6 +52,45 @@ describe('a hash map', () => {
     assert.equal([...map].length, 0);
   });
 
+  it('takes and gives packed entries, and tells which were there', () => {
+    for (const map of [
+      BpfMap.create(hash('packed', be32, u32, 20_000, { noPrealloc: true })),
+      BpfMap.create(lpmTrie('trie', 4, u32, 20_000)),
+    ]) {
+      using owned = map as unknown as BpfMap;
+      const keySize = owned.spec.key.size;
+      const count = 10_000;
+      const keys = new Uint8Array(count * keySize);
+      const values = new Uint8Array(count * 4);
+      const view = new DataView(keys.buffer);
+      for (let i = 0; i < count; i++) {
+        if (keySize === 8) view.setUint32(i * 8, 32, true);
+        view.setUint32((i + 1) * keySize - 4, i);
+        new DataView(values.buffer).setUint32(i * 4, i, true);
+      }
+      assert.equal(owned.insertPacked(keys.subarray(0, 7 * keySize), values, 7), 7);
+      const present: number[] = [];
+      assert.equal(
+        owned.insertPacked(keys, values, count, (index) => present.push(index)),
+        count - 7,
+      );
+      assert.deepEqual(present, [0, 1, 2, 3, 4, 5, 6]);
+      let sum = 0;
+      let seen = 0;
+      for (const part of owned.packedEntries()) {
+        seen += part.count;
+        for (let i = 0; i < part.count; i++) sum += part.valueView.getUint32(i * 4, true);
+      }
+      assert.deepEqual([seen, sum], [count, (count * (count - 1)) / 2]);
+      const even = Buffer.concat(
+        Array.from({ length: count / 2 }, (_, i) => keys.subarray(2 * i * keySize, (2 * i + 1) * keySize)),
+      );
+      assert.equal(owned.deletePacked(even, count / 2), count / 2);
+      assert.equal(owned.deletePacked(keys, count), count / 2);
+      assert.equal([...owned.packedEntries()].length, 0);
+    }
+  });
+
   it('says that it is full, and how full', () => {
     using map = BpfMap.create(hash('small', u32, u32, 2));
     map.set(1, 1);
