@@ -10,6 +10,7 @@ import { Host, type HostLink, TunLink, WeatherLink } from '../src/nethost/index.
 import { Netlink } from '../src/netlink/index.ts';
 import type { Weather } from '../src/netstack/index.ts';
 import { connectThrough, TunDevice } from '../src/tun/index.ts';
+import { useCubic } from './cubic.ts';
 
 export interface Order {
   readonly through: 'stack' | 'kernel';
@@ -60,8 +61,8 @@ function throughKernel(): (port: number) => Duplex {
     net.links.set('bwtun', { txQueueLength: 8192 });
   }
   carry(link, new TunLink(own));
-  return (port) =>
-    connectThrough({
+  return (port) => {
+    const socket = connectThrough({
       device: 'bwtun',
       netns: order.client,
       host: SERVER,
@@ -69,6 +70,9 @@ function throughKernel(): (port: number) => Duplex {
       allowHalfOpen: true,
       noDelay: true,
     });
+    useCubic(socket);
+    return socket;
+  };
 }
 
 /** Carries packets between two links. */

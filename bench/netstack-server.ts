@@ -1,12 +1,18 @@
 /** The kernel's side of `npm run bench -- netstack`: servers on sockets of the kernel's, inside a namespace. */
 import { createServer as createHttpServer } from 'node:http';
-import { createServer } from 'node:net';
+import { createServer, type Server } from 'node:net';
 import { stdout } from 'node:process';
+import { useCubic } from './cubic.ts';
+
+/** Listens, and sends by CUBIC as the stack does. */
+function listen(server: Server, port: number): void {
+  server.listen({ port, backlog: 16_384 }, () => useCubic(server));
+}
 
 const chunk = Buffer.alloc(65536, 7);
 
 /** Sends as many bytes as the client's first four bytes say, in units of 64 KiB. */
-createServer({ allowHalfOpen: true }, (socket) => {
+const source = createServer({ allowHalfOpen: true }, (socket) => {
   socket.on('error', () => {});
   socket.once('data', (order) => {
     let left = order.readUInt32BE(0);
@@ -21,14 +27,16 @@ createServer({ allowHalfOpen: true }, (socket) => {
     };
     go();
   });
-}).listen(5001);
+});
+listen(source, 5001);
 
 /** Takes everything, and says so at the end. */
-createServer({ allowHalfOpen: true }, (socket) => {
+const sink = createServer({ allowHalfOpen: true }, (socket) => {
   socket.on('error', () => {});
   socket.on('data', () => {});
   socket.on('end', () => socket.end('done'));
-}).listen(5002);
+});
+listen(sink, 5002);
 
 /** Answers requests. */
 const http = createHttpServer((_request, response) => response.end('hello'));
