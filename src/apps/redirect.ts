@@ -128,6 +128,8 @@ export class Redirector implements Disposable {
       const redirector = Redirector.#build((own) => {
         const pinned = pinnedMaps(pins, own);
         fresh = pinned === undefined;
+        // What a process left that died while it made them is of no use.
+        if (fresh) removePins(pins);
         const saved = pinned === undefined ? readSaved(pins.place) : undefined;
         const wanted = saved === undefined ? options : together(saved, options);
         const maps = pinned ?? createMaps(wanted, own, pins);
@@ -294,11 +296,7 @@ type EventSpec = RedirectMaps['events'];
 /** Maps that an earlier process pinned; undefined when they are not all there. */
 function pinnedMaps(pins: RedirectPins, own: Disposable[]): LiveMaps<RedirectMaps> | undefined {
   const names = Object.keys(redirectMaps({ flows: USUAL_FLOWS }));
-  if (!names.every((name) => existsSync(pins.map(name)))) {
-    // What a process left that died while it made them is of no use.
-    removePins(pins);
-    return undefined;
-  }
+  if (!names.every((name) => existsSync(pins.map(name)))) return undefined;
   using pinned = ObjectMap.open(pins.map('flows'));
   const opened = Object.entries(redirectMaps({ flows: pinned.maxEntries })).map(([name, spec]) => {
     const path = pins.map(name);
@@ -365,7 +363,10 @@ function sendReplies(
   const { index } = net.links.get(options.interface);
   if (pins !== undefined && existsSync(pins.replies)) {
     using pinned = TcxLink.openPinned(pins.replies);
-    if (pinned.info().ifindex === index) return;
+    if (pinned.info().ifindex === index) {
+      rememberClients(maps);
+      return;
+    }
     unpin(pins.replies);
   }
   const { targets, hits, flows } = maps;
@@ -380,7 +381,12 @@ function sendReplies(
   });
   own.push(link);
   if (pins !== undefined) link.pin(pins.replies);
-  maps.settings.set(0, { until: maps.settings.get(0)?.until ?? 0n, replies: 1 });
+  rememberClients(maps);
+}
+
+/** From here on the program remembers who asked for which port. */
+function rememberClients({ settings }: LiveMaps<RedirectMaps>): void {
+  settings.set(0, { until: settings.get(0)?.until ?? 0n, replies: 1 });
 }
 
 /** Says which name is near, where there is no such interface; the programs read Ethernet frames. */

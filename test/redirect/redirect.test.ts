@@ -19,6 +19,9 @@ import type { Answer, Question } from './ask.ts';
 
 const ECHO = fileURLToPath(new URL('echo.js', import.meta.url));
 const ASK = fileURLToPath(new URL('ask.js', import.meta.url));
+const REDIRECT = new URL('../../src/apps/redirect.js', import.meta.url).href;
+/** Of the fifty or so calls of bpf(2) that make what is kept: among the maps, the programs, the attachments. */
+const DEATHS = [4, 15, 30, 44, 47, 50];
 const stock = takeStock();
 const lab = Lab.create({ hosts: ['client', 'server'], wires: [{ between: ['client', 'server'] }] });
 const client = lab.host('client');
@@ -335,6 +338,40 @@ describe('ports that are redirected for good', () => {
     assert.equal(attached(), 0);
     await told('detach', 'eth0');
     assert.match(await refusal('restore', 'eth0'), /^no ports are redirected for good on eth0; add a rule/);
+  });
+
+  it('are all there or not at all, wherever a process dies on the way', async () => {
+    // Killed at its n-th call of bpf(2): strace injects the signal.
+    const options = JSON.stringify({ ...place, rules: [udp, tcp], replies: true });
+    const script = `import { Redirector } from '${REDIRECT}'; Redirector.keep(${options}).close();`;
+    for (const step of DEATHS) {
+      const inject = ['-f', '-e', `inject=bpf:signal=KILL:when=${step}`];
+      const traced = [
+        '-qq',
+        '-o',
+        '/dev/null',
+        ...inject,
+        process.execPath,
+        '--input-type=module',
+        '-e',
+        script,
+      ];
+      await new Running(server.spawn('strace', traced)).ended;
+      using again = Redirector.keep({ ...place, rules: [udp, tcp], replies: true });
+      assert.deepEqual(
+        again.list().map(({ protocol, from, to }) => [protocol, from, to]),
+        [
+          ['tcp', 7999, 7998],
+          ['udp', 7999, 7998],
+        ],
+        `step ${step}`,
+      );
+      assert.deepEqual((await ask({ protocol: 'udp', address: '10.77.0.2', port: 7999 })).ports, [7999]);
+      again.close();
+      assert.equal(Redirector.remove(place), true);
+      await gone([]);
+      assert.deepEqual(pinned(), []);
+    }
   });
 
   it('leave nothing when they cannot be attached', async () => {
