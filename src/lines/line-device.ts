@@ -60,11 +60,18 @@ export class LineDevice implements Disposable {
     this.#net = net;
   }
 
-  static open(options: LineDeviceOptions, net: Netlink, netns: Netns | string | undefined): LineDevice {
+  /** @param group Of links, which may be deleted together. */
+  static open(
+    options: LineDeviceOptions,
+    net: Netlink,
+    netns: Netns | string | undefined,
+    group: number,
+  ): LineDevice {
     const { name = 'bwline%d', queues = 1 } = options;
     const tun = TunDevice.open({ name, queues, netns, net, up: false });
     const device = new LineDevice(tun, net);
     try {
+      net.links.set(tun.index, { group });
       // Strict filtering would drop what comes in by a device that the main table has no route for.
       tun.configure('ipv4', 'rp_filter', 2);
       // Router advertisements are for the session to read, not for the kernel.

@@ -71,6 +71,8 @@ export interface LineParts {
   readonly options: LineOptions;
   /** 6 bytes. */
   readonly mac: Uint8Array;
+  /** Of the pool's devices. */
+  readonly group: number;
   /** Told when `deadline` has changed. */
   readonly scheduled: (line: PppoeLine) => void;
 }
@@ -84,6 +86,7 @@ export class PppoeLine extends EventEmitter<LineEvents> {
   readonly session: PppoeClientSession;
   readonly #wire: PppoeWire;
   readonly #options: LineOptions;
+  readonly #group: number;
   readonly #scheduled: (line: PppoeLine) => void;
   readonly #resolver: Resolver;
   /** Ends each connection, because the line is gone. */
@@ -109,6 +112,7 @@ export class PppoeLine extends EventEmitter<LineEvents> {
     this.#wire = parts.wire;
     this.#options = parts.options;
     this.#scheduled = parts.scheduled;
+    this.#group = parts.group;
     this.#resolver = new Resolver({
       servers: () => this.dns,
       versions: () => (this.addresses.some((address) => address.includes(':')) ? [4, 6] : [4]),
@@ -407,7 +411,7 @@ export class PppoeLine extends EventEmitter<LineEvents> {
     const { device } = this.#options;
     if (device === false || this.#device !== undefined) return;
     const wire = this.#wire;
-    const made = LineDevice.open(device ?? {}, wire.net, wire.netns);
+    const made = LineDevice.open(device ?? {}, wire.net, wire.netns, this.#group);
     this.#device = made;
     const flow = this.session.index;
     for (const queue of made.queues) {

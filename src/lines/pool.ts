@@ -40,6 +40,8 @@ export interface PoolEvents {
   gone: [error: InterfaceGoneError];
 }
 
+/** "bw", and a number for each pool. */
+const DEVICE_GROUPS = 0x6277_0000;
 /** How long sessions have to say goodbye, in ms. */
 const FAREWELL = 1000;
 
@@ -59,6 +61,8 @@ export class LinePool extends EventEmitter<PoolEvents> implements AsyncDisposabl
   readonly #noted = new Map<PppoeClientSession, PppoeWireIdentity>();
   readonly #macs = new Map<PppoeClientSession, Uint8Array>();
   readonly #perSession: boolean;
+  /** Of all its devices, so that they can be deleted together. */
+  readonly #group: number;
   readonly #state: StateFile | undefined;
   readonly #names = new Set<string>();
   #linesDue = Number.POSITIVE_INFINITY;
@@ -76,6 +80,7 @@ export class LinePool extends EventEmitter<PoolEvents> implements AsyncDisposabl
     this.wire = wire;
     this.#client = client;
     this.#perSession = options.mac === 'per-session';
+    this.#group = DEVICE_GROUPS | crypto.getRandomValues(new Uint16Array(1))[0]!;
     this.#state = state;
     // Each open line listens, and there may be thousands.
     this.setMaxListeners(0);
@@ -154,6 +159,7 @@ export class LinePool extends EventEmitter<PoolEvents> implements AsyncDisposabl
       session: core,
       options,
       mac: address,
+      group: this.#group,
       scheduled: (changed) => this.#scheduled(changed),
     });
     this.#names.add(name);
@@ -207,10 +213,21 @@ export class LinePool extends EventEmitter<PoolEvents> implements AsyncDisposabl
     const goodbyes = this.#fault === undefined ? this.lines.map((line) => line.hangUp()) : [];
     const late = new Promise((resolve) => setTimeout(resolve, FAREWELL).unref());
     await Promise.race([Promise.allSettled(goodbyes), late]);
+    this.#deleteDevices();
     for (const line of this.lines) this.remove(line);
     this.emit('closed');
     await this.wire.close();
     this.#state?.close();
+  }
+
+  /** All at once: one after the other, a thousand of them take the kernel half a minute, for each waits for every CPU. */
+  #deleteDevices(): void {
+    if (!this.lines.some((line) => line.device !== undefined)) return;
+    try {
+      this.wire.net.links.deleteGroup(this.#group);
+    } catch {
+      // Somebody has deleted them already; whatever is left goes with its descriptor.
+    }
   }
 
   /** The earliest of any line's own deadlines is kept here; they change seldom, and are asked for with every packet. */

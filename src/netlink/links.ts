@@ -156,6 +156,21 @@ export class Links {
     }));
   }
 
+  /**
+   * Deletes all links of a group at once, which takes the kernel hardly longer than one: each deletion waits for every CPU.
+   *
+   * @throws NetlinkError `BW_PERMISSION` for group 0, which every link begins in; `BW_NOT_FOUND` when the group has none.
+   */
+  deleteGroup(group: number): void {
+    this.#socket.request({
+      type: RTM.DELLINK,
+      header: linkHeader(0),
+      attributes: [u32Attribute(IFLA.GROUP, group)],
+      doing: `delete the links of group ${group}`,
+      names: linkAttributeNames(),
+    });
+  }
+
   /** Gives a link a further name, of up to 127 bytes. */
   addAltName(ref: LinkRef, name: string): void {
     const doing = `give the link '${ref}' the name '${name}'`;

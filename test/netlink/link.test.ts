@@ -413,6 +413,21 @@ describe('what is refused', () => {
   });
 });
 
+it('deletes the links of a group together, and no others', () => {
+  using bed = new Bed();
+  for (const name of ['bw0', 'bw1', 'bw2']) {
+    bed.net.links.create({ kind: 'bridge', name });
+    if (name !== 'bw2') bed.net.links.set(name, { group: 7 });
+  }
+  bed.net.links.deleteGroup(7);
+  assert.deepEqual(
+    bed.net.links.list({ kind: 'bridge' }).map(({ name }) => name),
+    ['bw2'],
+  );
+  assert.throws(() => bed.net.links.deleteGroup(7), { code: 'BW_NOT_FOUND' });
+  assert.throws(() => bed.net.links.deleteGroup(0), { code: 'BW_PERMISSION' });
+});
+
 it('gives everything back', () => {
   // Once before, so that what Node opens on first use does not count.
   new Bed()[Symbol.dispose]();
