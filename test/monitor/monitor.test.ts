@@ -15,7 +15,8 @@ import { createFilter } from '../../src/filter/index.ts';
 import { Lab } from '../../src/lab/index.ts';
 import { CaptureReader } from '../../src/packet/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
-import { errorLine, MAIN, Running } from '../cli/bin.ts';
+import { MAIN, Running } from '../cli/bin.ts';
+import { refusalOf } from '../cli/in-process.ts';
 
 const stock = takeStock();
 const folder = mkdtempSync(join(tmpdir(), 'barewire-monitor-'));
@@ -345,10 +346,9 @@ describe('barewire monitor', () => {
       [['eth0', '--flows', '3'], /^--flows: 3 is out of range/],
       [['eth0', '-w', '/proc/no/x.pcapng'], /^\/proc\/no\/x\.pcapng cannot be written/],
     ];
-    const ends = await Promise.all(lines.map(([args]) => start(...args, '-n', '1', '-i', '10ms').ended));
-    for (const [i, ended] of ends.entries()) {
-      assert.ok(ended.code === 1 || ended.code === 2, lines[i]![0].join(' '));
-      assert.match(errorLine(ended), lines[i]![1]);
+    for (const [args, expected] of lines) {
+      const more = ['-n', '1', '-i', '10ms', '--netns', right.namespace];
+      assert.match(await refusalOf('monitor', ...args, ...more), expected);
     }
     assert.deepEqual(right.net.links.get('eth0').xdp, []);
   });

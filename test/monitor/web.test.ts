@@ -6,7 +6,8 @@ import { Monitor } from '../../src/apps/monitor.ts';
 import { MonitorWeb } from '../../src/apps/monitor-web.ts';
 import { Lab } from '../../src/lab/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
-import { errorLine, MAIN, Running } from '../cli/bin.ts';
+import { MAIN, Running } from '../cli/bin.ts';
+import { refusalOf } from '../cli/in-process.ts';
 import { CHROMIUM } from './chromium.ts';
 
 const stock = takeStock();
@@ -247,19 +248,8 @@ describe('the page in a browser', () => {
       [['--listen', '127.0.0.1'], /^--listen is for --web$/],
       [['--web', '--json'], /^--web and --json exclude each other$/],
     ] as const) {
-      const child = right.spawn(process.execPath, [
-        MAIN,
-        'monitor',
-        'eth0',
-        '-n',
-        '1',
-        '-i',
-        '10ms',
-        ...args,
-      ]);
-      const ended = await new Running(child).ended;
-      assert.equal(ended.code, 2);
-      assert.match(errorLine({ ...ended, stderr: ended.stderr.split('\n').slice(-2).join('\n') }), expected);
+      const line = ['monitor', 'eth0', '-n', '1', '-i', '10ms', '--netns', right.namespace, ...args];
+      assert.match(await refusalOf(...line), expected);
     }
   });
 });

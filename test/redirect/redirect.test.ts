@@ -15,6 +15,7 @@ import type { BarewireError } from '../../src/error.ts';
 import { Lab } from '../../src/lab/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
 import { errorLine, MAIN, Running } from '../cli/bin.ts';
+import { refusalOf } from '../cli/in-process.ts';
 import type { Answer, Question } from './ask.ts';
 
 const ECHO = fileURLToPath(new URL('echo.js', import.meta.url));
@@ -404,8 +405,9 @@ describe('ports that are redirected for good', () => {
       [['detach', 'ehh0'], /^there is no interface 'ehh0'/i],
       [['watch', 'eth0'], /^no ports are redirected for good on eth0/],
     ];
-    const answers = await Promise.all(lines.map(([args]) => refusal(...args)));
-    for (const [i, answer] of answers.entries()) assert.match(answer, lines[i]![1]);
+    for (const [args, expected] of lines) {
+      assert.match(await refusalOf('redirect', ...args, '--netns', server.namespace), expected);
+    }
     assert.deepEqual([attached(), pinned()], [0, []]);
   });
 });
