@@ -2,7 +2,7 @@
 const PIECE = 65536;
 /** Pieces that are kept for the next time. */
 const KEPT = 256;
-/** Chunks below this are copied to a pool of Node's. */
+/** Chunks below this get memory of just their size. */
 const SMALL = 4096;
 
 /**
@@ -10,15 +10,16 @@ const SMALL = 4096;
  * until it is acknowledged; the copies' memory is used again and again, for it would be a garbage collector's main work.
  */
 export class SendPool {
-  readonly #free: Buffer[] = [];
+  // Plain arrays: a Buffer's `subarray`, which every segment takes, costs several times theirs.
+  readonly #free: Uint8Array[] = [];
 
   /** The chunk in memory of its own, in pieces. */
-  copy(chunk: Buffer): Buffer[] {
-    if (chunk.length < SMALL) return [Buffer.from(chunk)];
-    const copies: Buffer[] = [];
+  copy(chunk: Buffer): Uint8Array[] {
+    if (chunk.length < SMALL) return [new Uint8Array(chunk)];
+    const copies: Uint8Array[] = [];
     for (let at = 0; at < chunk.length; at += PIECE) {
       const length = Math.min(PIECE, chunk.length - at);
-      const piece = this.#free.pop() ?? Buffer.allocUnsafeSlow(PIECE);
+      const piece = this.#free.pop() ?? new Uint8Array(PIECE);
       piece.set(at === 0 && length === chunk.length ? chunk : chunk.subarray(at, at + length));
       copies.push(length === PIECE ? piece : piece.subarray(0, length));
     }
@@ -27,10 +28,7 @@ export class SendPool {
 
   /** Takes a copy back. */
   release(chunk: Uint8Array): void {
-    // Node's own pool has other sizes.
-    if (chunk.buffer.byteLength !== PIECE || chunk.byteOffset !== 0 || this.#free.length >= KEPT) return;
-    this.#free.push(
-      chunk.length === PIECE && chunk instanceof Buffer ? chunk : Buffer.from(chunk.buffer as ArrayBuffer),
-    );
+    if (chunk.buffer.byteLength !== PIECE || this.#free.length >= KEPT) return;
+    this.#free.push(chunk.length === PIECE ? chunk : new Uint8Array(chunk.buffer));
   }
 }

@@ -11,6 +11,7 @@ export class ConnectionTable {
   #buckets: (Tcb | undefined)[] = new Array<Tcb | undefined>(FIRST_BUCKETS).fill(undefined);
   #mask: number = FIRST_BUCKETS - 1;
   readonly #seed: number;
+  #last: Tcb | undefined;
   size = 0;
 
   /** @param seed 32 bits that nobody can guess. */
@@ -32,6 +33,17 @@ export class ConnectionTable {
     remotePort: number,
     localPort: number,
   ): Tcb | undefined {
+    // Most segments are for the same connection as the one before.
+    const last = this.#last;
+    if (
+      last !== undefined &&
+      last.remotePort === remotePort &&
+      last.localPort === localPort &&
+      last.interface === via &&
+      last.remote.is(r0, r1, r2, r3) &&
+      last.local.is(l0, l1, l2, l3)
+    )
+      return last;
     const hash = this.#hash(via.id, r0, r1, r2, r3, l0, l1, l2, l3, (remotePort << 16) | localPort);
     for (let tcb = this.#buckets[hash & this.#mask]; tcb !== undefined; tcb = tcb.chain) {
       if (
@@ -41,8 +53,10 @@ export class ConnectionTable {
         tcb.interface === via &&
         tcb.remote.is(r0, r1, r2, r3) &&
         tcb.local.is(l0, l1, l2, l3)
-      )
+      ) {
+        this.#last = tcb;
         return tcb;
+      }
     }
     return undefined;
   }
@@ -67,6 +81,7 @@ export class ConnectionTable {
   }
 
   remove(tcb: Tcb): void {
+    if (this.#last === tcb) this.#last = undefined;
     const bucket = tcb.hash & this.#mask;
     let previous: Tcb | undefined;
     for (let at = this.#buckets[bucket]; at !== undefined; at = at.chain) {
