@@ -41,7 +41,7 @@ export { FEATURE_SINCE, FEATURES, type Feature, probe, probeHelper, probeMapType
 export { Program, type ProgramOptions } from './program.ts';
 export { remedyFor } from './remedy.ts';
 export { type RecordCallback, RingBuffer } from './ring-buffer.ts';
-export { type AttachTcxOptions, TcxLink } from './tcx-link.ts';
+export { type AttachTcxOptions, TcxLink, tcxPrograms } from './tcx-link.ts';
 export type { TestRun, TestRunOptions, XdpContext } from './test-run.ts';
 export {
   MAP_TYPE_NAMES as MAP_TYPES_BY_NUMBER,

@@ -16,6 +16,29 @@ export interface AttachTcxOptions {
   readonly netns?: Netns | string | undefined;
 }
 
+/** Programs that a query has room for; the kernel takes 64 at one place. */
+const MOST = 64;
+
+/** Ids of the programs at an interface's traffic control (tcx), whoever they belong to, in the order they run in. */
+export function tcxPrograms(options: AttachTcxOptions): number[] {
+  return withNetns(options.netns, () => {
+    using net = new Netlink();
+    const { index, name } = net.links.get(options.interface);
+    const ids = new Uint32Array(MOST);
+    // struct { target_ifindex @0, attach_type @4, query_flags @8, attach_flags @12, prog_ids @16, prog_cnt @24 }
+    const attribute = new Attribute(64)
+      .u32(0, index)
+      .u32(4, ATTACH_TYPE[`tcx/${options.direction}`])
+      .pointer(16, ids)
+      .u32(24, MOST);
+    const result = attribute.try(Command.programQuery);
+    // Nothing was ever attached, or the kernel has no tcx.
+    if (result === -Errno.ENOENT || result === -Errno.EINVAL) return [];
+    if (result < 0) throw bpfError(-result, `ask for the programs at the ${options.direction} of ${name}`);
+    return [...ids.subarray(0, attribute.readU32(24))];
+  });
+}
+
 /** `BPF_F_BEFORE` of link create: in front of whoever is there. */
 const BEFORE = 1 << 3;
 

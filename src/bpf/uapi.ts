@@ -14,6 +14,7 @@ export const Command = {
   programGetFdById: 13,
   mapGetFdById: 14,
   objectGetInfo: 15,
+  programQuery: 16,
   btfLoad: 18,
   btfGetFdById: 19,
   mapLookupAndDelete: 21,
