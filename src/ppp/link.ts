@@ -77,6 +77,9 @@ export interface PppLinkObserver {
 /** The peer's interface comes up after its last packet of IPCP; that long it is waited for an echo that shows it. */
 const SETTLE_TIME = 1000;
 
+/** Between two Protocol-Rejects for data, in milliseconds. */
+const REFUSAL_INTERVAL = 1000;
+
 /** Whatever was negotiated, PPPoE carries no longer ones. */
 const MAX_CONTROL_LENGTH = 1500;
 
@@ -113,6 +116,7 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
   #establishUntil = Number.POSITIVE_INFINITY;
   #failure: PppError | undefined;
   #startsNetwork = false;
+  #refusedAt = Number.NEGATIVE_INFINITY;
   /** LCP went down while the peer had not yet said what it thought of our password. */
   #unbelieved = false;
 
@@ -211,6 +215,19 @@ export class PppLink implements LcpOwner, AuthenticationOwner {
     }
     this.#dispatch(protocol, bytes, offset, end, now);
     this.#conclude(now);
+  }
+
+  /**
+   * An IP packet that came while its protocol is not open here. Where it will not be, the peer believes in something that
+   * is no more: it is told so, once a second at the most.
+   */
+  refuseData(protocol: number, bytes: Uint8Array, offset: number, end: number, now: number): void {
+    this.discard('an IP packet before the session was open');
+    if (this.#phase !== 'network' || !this.lcp.opened || now < this.#refusedAt + REFUSAL_INTERVAL) return;
+    const control = protocol === PppProtocol.ipv4 ? this.ipcp : this.ipv6cp;
+    if (control !== undefined && control.state > AutomatonState.stopped) return;
+    this.#refusedAt = now;
+    this.lcp.sendProtocolReject(protocol, bytes, offset, end);
   }
 
   /** Does what is due. */

@@ -347,7 +347,7 @@ export class PppoeClientSession {
     const protocol = (bytes[payloadOffset]! << 8) | bytes[payloadOffset + 1]!;
     if (protocol === PppProtocol.ipv4 || protocol === PppProtocol.ipv6) {
       if (protocol === PppProtocol.ipv4 ? !link.ipv4Open : !link.ipv6Open) {
-        this.discard('an IP packet before the session was open');
+        link.refuseData(protocol, bytes, payloadOffset + 2, payloadEnd, now);
         return true;
       }
       link.activity++;

@@ -219,7 +219,7 @@ export class PppoeConcentratorSession {
     const link = this.#link;
     if (protocol === PppProtocol.ipv4 || protocol === PppProtocol.ipv6) {
       if (protocol === PppProtocol.ipv4 ? !link.ipv4Open : !link.ipv6Open) {
-        this.discard('an IP packet before the session was open');
+        link.refuseData(protocol, bytes, payloadOffset + 2, payloadEnd, now);
         return;
       }
       link.activity++;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AuthenticationMethod } from '../../src/ppp/index.ts';
-import { discovery, PADT } from './looking-glass.ts';
+import { control, discovery, PADT } from './looking-glass.ts';
 import { CLIENT_MAC, Pair, packet, SERVER_MAC, sendPacket } from './pair.ts';
 
 describe('a session between client and concentrator', () => {
@@ -114,6 +114,24 @@ describe('a session between client and concentrator', () => {
       'queued',
       'discovering',
     ]);
+  });
+
+  it('whose IPCP ended at the concentrator alone is found out by the first packet, and comes back', () => {
+    const pair = new Pair();
+    const session = pair.dial({ retry: {} });
+    const ends = { source: CLIENT_MAC, destination: SERVER_MAC };
+    const terminate = control(ends, session.sessionId, 0x8021, 5, 1);
+    pair.wire.filter = (_bytes, from) => from !== pair.concentrator;
+    pair.concentrator.input(terminate, 0, terminate.length, pair.wire.now);
+    pair.wire.run(pair.wire.now + 10_000);
+    pair.wire.filter = undefined;
+    assert.equal(session.state, 'open');
+    const before = session.sessionId;
+    assert.ok(sendPacket(pair.wire, pair.client, session, packet('into the void')));
+    pair.wire.run(pair.wire.now + 10_000, () => session.state === 'open' && session.sessionId !== before);
+    assert.ok(sendPacket(pair.wire, pair.client, session, packet('through')));
+    pair.wire.run(pair.wire.now + 10);
+    assert.deepEqual(pair.atServer, ['Ethrough']);
   });
 
   it('that hangs up is closed by the PADT of a concentrator that answers with nothing else', () => {
