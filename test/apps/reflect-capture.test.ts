@@ -42,7 +42,7 @@ async function begun(...args: string[]): Promise<Running> {
 }
 
 const ping = (address: string, count: number, ...more: string[]): string =>
-  client.exec('ping', ['-c', String(count), '-i', '0.01', '-w', '5', ...more, address]);
+  client.exec('ping', ['-c', String(count), '-i', '0.01', '-W', '5', ...more, address]);
 
 /** Sends so many UDP datagrams to port 9 and yields when they are out. */
 async function sendUdp(count: number, rate: number | undefined, port = 9): Promise<void> {
