@@ -18,28 +18,28 @@ export function mssClamp({ mss }: MssClamp): XdpProgram<MssClamp> {
     const start = 14 + ip.headerLength;
     const tcp = pkt.tcp(start);
     if (!tcp.syn) return 'pass';
-    const end = tcp.headerLength;
-    let off = 20;
-    for (let i = 0; i < 20 && off < end; i++) {
-      const kind = pkt.u8(start + off);
+    const end = start + tcp.headerLength;
+    let at = start + 20;
+    for (let i = 0; i < 20 && at < end; i++) {
+      const kind = pkt.u8(at);
       if (kind === 0) break;
-      if (kind === 1) {
-        off += 1;
-        continue;
+      let length = 1;
+      if (kind !== 1) {
+        length = pkt.u8(at + 1);
+        if (length < 2) break;
+        if (kind === 2 && length === 4) {
+          const before = pkt.be16(at + 2);
+          if (before <= mss) break;
+          pkt.store.be16(at + 2, mss);
+          // The header begins at an even offset.
+          const odd = (at & 1) === 1;
+          const from = odd ? ((before & 0xff) << 8) | (before >> 8) : before;
+          const to = odd ? ((mss & 0xff) << 8) | (mss >> 8) : mss;
+          tcp.checksum = kernel.csumReplace16(tcp.checksum, from, to);
+          break;
+        }
       }
-      const length = pkt.u8(start + off + 1);
-      if (length < 2) break;
-      if (kind === 2 && length === 4) {
-        const before = pkt.be16(start + off + 2);
-        if (before <= mss) break;
-        pkt.store.be16(start + off + 2, mss);
-        const odd = (off & 1) === 1;
-        const from = odd ? ((before & 0xff) << 8) | (before >> 8) : before;
-        const to = odd ? ((mss & 0xff) << 8) | (mss >> 8) : mss;
-        tcp.checksum = kernel.csumReplace16(tcp.checksum, from, to);
-        break;
-      }
-      off += length;
+      at += length;
     }
     return 'pass';
   });
