@@ -3,6 +3,7 @@ import { BarewireError, type ErrorDetails } from '../error.ts';
 /** What a client is told when the proxy cannot or will not serve it. */
 export type ProxyErrorCode =
   | 'BW_PROXY_REQUEST'
+  | 'BW_PROXY_HEADERS'
   | 'BW_PROXY_AUTHENTICATION'
   | 'BW_PROXY_DESTINATION'
   | 'BW_PROXY_LIMIT'
@@ -65,6 +66,7 @@ const ADDRESS_TYPE_NOT_SUPPORTED = 8;
 
 const ANSWERS: Readonly<Record<ProxyErrorCode, { readonly status: number; readonly reply: number }>> = {
   BW_PROXY_REQUEST: { status: 400, reply: GENERAL_FAILURE },
+  BW_PROXY_HEADERS: { status: 431, reply: GENERAL_FAILURE },
   BW_PROXY_AUTHENTICATION: { status: 407, reply: NOT_ALLOWED },
   BW_PROXY_DESTINATION: { status: 403, reply: NOT_ALLOWED },
   BW_PROXY_LIMIT: { status: 429, reply: NOT_ALLOWED },

@@ -36,7 +36,7 @@ export class Exit {
   #lastRotation = Number.NEGATIVE_INFINITY;
   #rotating: Promise<Rotation> | undefined;
   /** Ends each open connection. */
-  readonly #open = new Set<() => void>();
+  readonly #open = new Set<(reason: ProxyError) => void>();
   #onIdle: (() => void) | undefined;
 
   requests = 0;
@@ -81,8 +81,8 @@ export class Exit {
     return 'redial' in this.line;
   }
 
-  /** Notes an open connection. @returns To be called when it is closed. */
-  hold(end: () => void): () => void {
+  /** Notes an open connection. @param end Ends it. @returns To be called when it is closed. */
+  hold(end: (reason: ProxyError) => void): () => void {
     this.#open.add(end);
     return () => {
       if (this.#open.delete(end) && this.#open.size === 0) this.#onIdle?.();
@@ -161,7 +161,11 @@ export class Exit {
   }
 
   #endAll(): void {
-    for (const end of [...this.#open]) end();
+    const reason = new ProxyError(
+      'BW_PROXY_EXIT_GONE',
+      `exit ${this.name} is given up or changes its address`,
+    );
+    for (const end of [...this.#open]) end(reason);
   }
 
   async #change(line: RotatingLine): Promise<Rotation> {

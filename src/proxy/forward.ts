@@ -26,8 +26,8 @@ export interface Forwarding {
   readonly target: AbsoluteTarget;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  /** How long the answer may take to begin, in ms. */
-  readonly patience: number;
+  /** How long the answer may take to begin, in ms: while the client's side is open, and once it has closed it. */
+  readonly patience: { readonly open: number; readonly closed: number };
   /** What a failed connection means. */
   readonly failure: (error: unknown) => ProxyError;
 }
@@ -38,18 +38,26 @@ export interface Forwarding {
  * @throws ProxyError; when the answer has begun by then, the response is to be cut off.
  */
 export async function forward(forwarding: Forwarding): Promise<void> {
-  const { exit, job, request, response, patience } = forwarding;
+  const { job, request, response, patience } = forwarding;
   let upstream: ClientRequest | undefined;
   let late: NodeJS.Timeout | undefined;
   let closed: (() => void) | undefined;
+  let leave: (() => void) | undefined;
   try {
     await new Promise<void>((resolve, reject) => {
-      late = setTimeout(() => {
-        reject(new ProxyError('BW_PROXY_TIMEOUT', `no answer began within ${patience / 1000} s`));
-      }, patience);
-      job.holdExit(() =>
-        reject(new ProxyError('BW_PROXY_EXIT_GONE', `exit ${exit.name} is changing its address`)),
-      );
+      const wait = (span: number): void => {
+        clearTimeout(late);
+        late = setTimeout(() => {
+          reject(new ProxyError('BW_PROXY_TIMEOUT', `no answer began within ${span / 1000} s`));
+        }, span);
+      };
+      wait(patience.open);
+      // Whether a client that has closed its side still listens shows only when it is written to.
+      leave = () => {
+        if (!response.headersSent) wait(patience.closed);
+      };
+      request.socket.once('end', leave);
+      job.hold(reject);
       closed = () => {
         if (response.writableFinished) resolve();
         else reject(new ProxyError('BW_PROXY_UPSTREAM', 'the client went away'));
@@ -67,8 +75,18 @@ export async function forward(forwarding: Forwarding): Promise<void> {
         });
         upstream.once('response', (answer) => {
           clearTimeout(late);
-          giveBack(answer, forwarding);
           answer.once('error', reject);
+          if (response.headersSent || response.destroyed) {
+            // It was given up in the meantime: the client left, or was told so.
+            answer.destroy();
+            return;
+          }
+          try {
+            giveBack(answer, forwarding);
+          } catch (error) {
+            // What Node's parser let in, its writer may refuse.
+            reject(forwarding.failure(error));
+          }
         });
         if (hasBody(request)) pump(request, upstream, (bytes) => job.up(bytes));
         else upstream.end();
@@ -79,6 +97,7 @@ export async function forward(forwarding: Forwarding): Promise<void> {
   } finally {
     clearTimeout(late);
     if (closed !== undefined) response.off('close', closed);
+    if (leave !== undefined) request.socket.off('end', leave);
     upstream?.destroy();
   }
 }

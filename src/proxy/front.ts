@@ -4,6 +4,9 @@ import type { ProxyService } from './service.ts';
 import { SOCKS_VERSION } from './socks.ts';
 import { SocksSide } from './socks-side.ts';
 
+/** Clients that are gone without a word are noticed after some minutes. */
+const KEEP_ALIVE = { keepAlive: true, keepAliveInitialDelay: 60_000 };
+
 /** The one port that speaks HTTP and SOCKS5: a client's first byte tells which. */
 export class Front {
   readonly server: Server;
@@ -18,7 +21,9 @@ export class Front {
     this.#http = new HttpSide(service);
     this.#socks = new SocksSide(service);
     // Half-closed connections stay so: a client that has sent all may still wait for the answer.
-    this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#meet(socket));
+    this.server = createServer({ allowHalfOpen: true, noDelay: true, ...KEEP_ALIVE }, (socket) =>
+      this.#meet(socket),
+    );
     this.server.maxConnections = maxClients;
   }
 

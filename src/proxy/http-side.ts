@@ -15,12 +15,15 @@ import type { Admission } from './users.ts';
 /** In bytes, of a request's line and headers together. */
 const MAX_HEADER = 16_384;
 const MAX_HEADERS = 200;
+/** Requests of one connection at a time. */
+const MAX_PIPELINED = 16;
 
 /** HTTP as clients of a proxy speak it: CONNECT (RFC 9110 section 9.3.6) and absolute-form (RFC 9112 section 3.2.2). */
 export class HttpSide {
   readonly server: Server;
   readonly #service: ProxyService;
   readonly #agents = new WeakMap<Exit, Agent>();
+  readonly #waiting = new WeakMap<Duplex, number>();
   /** Who a connection's client is, so that a kept-alive one proves it once. */
   readonly #admissions = new WeakMap<Duplex, { readonly given: string; readonly admission: Admission }>();
 
@@ -36,7 +39,10 @@ export class HttpSide {
       insecureHTTPParser: false,
       requireHostHeader: true,
     });
-    this.server.maxHeadersCount = MAX_HEADERS;
+    // Fields beyond a count would be left out silently; what is too much is refused instead.
+    this.server.maxHeadersCount = 0;
+    // A client that has sent all of its request may close its side, and still waits for the answer.
+    Object.assign(this.server, { httpAllowHalfOpen: true });
     // It never listens, for the front does; but it is from then on that it looks after slow headers.
     this.server.emit('listening');
     this.server.on('request', (request, response) => void this.#request(request, response));
@@ -62,10 +68,7 @@ export class HttpSide {
       job = this.#service.begin(client, 'connect', admission, destination);
       const upstream = await this.#service.connect(job, gone.signal);
       socket.off('error', leave).off('close', leave);
-      job.holdExit(() => {
-        socket.destroy();
-        upstream.destroy();
-      });
+      job.hold((reason) => upstream.destroy(reason));
       socket.write(`HTTP/1.1 200 Connection established\r\n${exitHeaders(job.exit)}\r\n`);
       const charged = job;
       if (head.length > 0) {
@@ -95,6 +98,7 @@ export class HttpSide {
 
   async #request(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const client = clientOf(request);
+    if (!this.#enter(request, response, client)) return;
     let job: Job | undefined;
     try {
       const admission = await this.#admit(request, client);
@@ -110,7 +114,10 @@ export class HttpSide {
         request,
         response,
         // A site may think for as long as a tunnel may be silent.
-        patience: this.#service.timeouts.connect + this.#service.timeouts.idle,
+        patience: {
+          open: this.#service.timeouts.connect + this.#service.timeouts.idle,
+          closed: this.#service.timeouts.connect,
+        },
         failure: (error) => this.#service.failure(error, exit),
       });
     } catch (error) {
@@ -136,7 +143,25 @@ export class HttpSide {
     }
   }
 
+  /** Requests that came before the one in front of them was answered. @returns false when there are too many. */
+  #enter(request: IncomingMessage, response: ServerResponse, client: string): boolean {
+    const { socket } = request;
+    const waiting = (this.#waiting.get(socket) ?? 0) + 1;
+    this.#waiting.set(socket, waiting);
+    response.once('close', () => this.#waiting.set(socket, (this.#waiting.get(socket) ?? 1) - 1));
+    if (waiting <= MAX_PIPELINED) return true;
+    if (!socket.destroyed) {
+      const failure = new ProxyError('BW_PROXY_LIMIT', 'too many requests at once on one connection');
+      this.#service.reject(client, 'http', failure.status, failure);
+    }
+    socket.destroy();
+    return false;
+  }
+
   async #admit(request: IncomingMessage, client: string): Promise<Admission> {
+    if (request.rawHeaders.length / 2 > MAX_HEADERS) {
+      throw new ProxyError('BW_PROXY_HEADERS', `the request has more than ${MAX_HEADERS} header fields`);
+    }
     const given = request.headers['proxy-authorization'];
     if (given === undefined) {
       const admission = this.#service.users.byAddress(client);

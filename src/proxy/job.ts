@@ -1,6 +1,7 @@
 import type { AccessRecord } from './access-log.ts';
 import { describeError } from './access-log.ts';
 import type { Destination } from './destination.ts';
+import type { ProxyError } from './error.ts';
 import type { Exit } from './exit.ts';
 import type { Route } from './router.ts';
 import type { Admission, User } from './users.ts';
@@ -19,6 +20,7 @@ export class Job {
   readonly #report: (record: AccessRecord) => void;
   readonly #current: (user: User) => User;
   #release: (() => void) | undefined;
+  #end: ((reason: ProxyError) => void) | undefined;
   #done = false;
 
   constructor(
@@ -42,10 +44,11 @@ export class Job {
     return this.route?.exit;
   }
 
-  /** Has its exit end it when that must: a change of address, a shutdown. */
-  holdExit(end: () => void): void {
+  /** @param end Ends it before its time: its exit changes its address, or its user has had enough. */
+  hold(end: (reason: ProxyError) => void): void {
     this.#release?.();
     this.#release = this.exit?.hold(end);
+    this.#end = end;
   }
 
   /** Charges bytes towards the exit. @returns How long to hold still, in ms. */
@@ -94,6 +97,8 @@ export class Job {
   #charge(user: User | undefined, bytes: number): number {
     const binding = this.route?.binding;
     if (binding !== undefined) binding.bytesLeft -= bytes;
+    const exhausted = user?.exhausted;
+    if (exhausted !== undefined) this.#end?.(exhausted);
     return user?.rate === undefined ? 0 : user.rate.take(bytes, performance.now());
   }
 }

@@ -43,17 +43,17 @@ export class PasswordChecker {
   readonly #key = randomBytes(32);
   readonly #known = new Map<string, Buffer>();
 
-  async check(user: string, password: string, hash: PasswordHash): Promise<boolean> {
-    const digest = createHmac('sha256', this.#key)
-      .update(hash.salt)
-      .update(hash.key)
-      .update(password)
-      .digest();
+  /** Whether this very password was found right before; costs next to nothing. */
+  isKnown(user: string, password: string, hash: PasswordHash): boolean {
     const known = this.#known.get(user);
-    if (known !== undefined && timingSafeEqual(known, digest)) return true;
+    return known !== undefined && timingSafeEqual(known, this.#digest(password, hash));
+  }
+
+  async check(user: string, password: string, hash: PasswordHash): Promise<boolean> {
+    if (this.isKnown(user, password, hash)) return true;
     const key = await derive(password, hash.salt, BYTES);
     if (!timingSafeEqual(key, hash.key)) return false;
-    this.#known.set(user, digest);
+    this.#known.set(user, this.#digest(password, hash));
     return true;
   }
 
@@ -61,5 +61,9 @@ export class PasswordChecker {
   async checkNobody(password: string): Promise<false> {
     await derive(password, this.#key.subarray(0, SALT_BYTES), BYTES);
     return false;
+  }
+
+  #digest(password: string, hash: PasswordHash): Buffer {
+    return createHmac('sha256', this.#key).update(hash.salt).update(hash.key).update(password).digest();
   }
 }

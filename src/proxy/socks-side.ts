@@ -42,13 +42,15 @@ export class SocksSide {
       const admission = await this.#admit(socket, reader, client);
       stage = 'request';
       const request = await reader.read(parseRequest);
+      // From here on the client has said what it wants, and may be silent.
+      reader.release();
       if (request.command === 'udp-associate') {
         await this.#relayUdp(socket, client, admission);
         return;
       }
       job = this.#service.begin(client, 'socks5', admission, request.destination);
       if (request.command !== 'connect') throw unsupported(request);
-      await this.#connect(socket, job, reader);
+      await this.#connect(socket, job);
     } catch (error) {
       const failure = error instanceof CodecError ? malformed(error) : asProxyError(error);
       if (job !== undefined) job.finish(failure.reply, failure);
@@ -89,19 +91,15 @@ export class SocksSide {
     }
   }
 
-  async #connect(socket: Socket, job: Job, reader: MessageReader): Promise<void> {
+  async #connect(socket: Socket, job: Job): Promise<void> {
     const gone = new AbortController();
     const leave = (): void => gone.abort();
     socket.once('close', leave);
     const upstream = await this.#service.connect(job, gone.signal);
     socket.off('close', leave);
-    job.holdExit(() => {
-      socket.destroy();
-      upstream.destroy();
-    });
+    job.hold((reason) => upstream.destroy(reason));
     const { address } = job.exit ?? {};
     socket.write(replyMessage(SUCCEEDED, address === undefined ? undefined : { host: address, port: 0 }));
-    reader.release();
     const failure = await tunnel(socket, upstream, {
       up: (bytes) => job.up(bytes),
       down: (bytes) => job.down(bytes),
@@ -117,11 +115,12 @@ export class SocksSide {
       const exit = this.#service.route(job);
       let failure: Error | undefined;
       const where = { local: plainAddress(socket.localAddress), client };
-      const relay = await openUdpRelay(this.#service, job, exit, where, (reason) => {
+      const end = (reason: Error): void => {
         failure = reason;
         socket.destroy();
-      });
-      job.holdExit(() => socket.destroy());
+      };
+      const relay = await openUdpRelay(this.#service, job, exit, where, end);
+      job.hold(end);
       const bound: Destination = relay.address;
       socket.write(replyMessage(SUCCEEDED, bound));
       await new Promise<void>((resolve) => {

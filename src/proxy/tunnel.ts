@@ -1,4 +1,6 @@
 import type { Duplex } from 'node:stream';
+import { ProxyError } from './error.ts';
+import { IdleWatch } from './idle.ts';
 import { type Meter, pump } from './pump.ts';
 
 export interface TunnelOptions {
@@ -21,28 +23,22 @@ export async function tunnel(
   upstream: Duplex,
   options: TunnelOptions,
 ): Promise<Error | undefined> {
-  let last = performance.now();
   let failure: Error | undefined;
-  const touch = (meter: Meter): Meter => {
+  const silent = new IdleWatch(options.idle, () => {
+    failure ??= new ProxyError('BW_PROXY_TIMEOUT', 'neither side said anything for too long');
+    client.destroy();
+    upstream.destroy();
+  });
+  const watched = (meter: Meter): Meter => {
     return (bytes) => {
-      last = performance.now();
+      silent.touch();
       return meter(bytes);
     };
   };
-  pump(client, upstream, touch(options.up));
-  pump(upstream, client, touch(options.down));
+  pump(client, upstream, watched(options.up));
+  pump(upstream, client, watched(options.down));
   return await new Promise((resolve) => {
     let open = 2;
-    const watch = setInterval(
-      () => {
-        if (performance.now() - last < options.idle) return;
-        failure ??= new Error('neither side said anything for too long');
-        client.destroy();
-        upstream.destroy();
-      },
-      Math.min(options.idle, SWEEP),
-    );
-    watch.unref();
     for (const [stream, other] of [
       [client, upstream],
       [upstream, client],
@@ -55,13 +51,10 @@ export async function tunnel(
         // A stream that closed before it ended was cut off: the other side must not wait for more.
         if (!stream.readableEnded || stream.errored !== null) other.destroy();
         if (--open > 0) return;
-        clearInterval(watch);
+        silent.stop();
         resolve(failure);
       });
       if (stream.destroyed) stream.emit('close');
     }
   });
 }
-
-/** In ms. How often idle tunnels are looked for. */
-const SWEEP = 5_000;

@@ -6,6 +6,7 @@ import { plainAddress } from './client-address.ts';
 import type { Destination } from './destination.ts';
 import { ProxyError } from './error.ts';
 import type { Exit } from './exit.ts';
+import { IdleWatch } from './idle.ts';
 import type { Job } from './job.ts';
 import type { ProxyService } from './service.ts';
 import { datagramHeader, parseDatagram } from './socks.ts';
@@ -18,12 +19,15 @@ export interface UdpRelay {
 
 /** Names that one relay remembers. */
 const MAX_NAMES = 256;
+/** Datagrams of one relay that wait for a name at a time. */
+const MAX_WAITING = 64;
 
 /**
  * A SOCKS5 UDP relay: datagrams of one client out by one exit, and answers back. Only from the address that asked for
  * it, and once its first datagram has come, from that port alone.
  *
- * @param onGone Called when the exit's line goes: what the client would get after that came from another address.
+ * @param onGone Called when the exit's line goes, for what the client would get after that came from another address; and
+ *   when nothing was said for too long.
  * @throws ProxyError `BW_PROXY_COMMAND` when the exit carries no UDP.
  */
 export async function openUdpRelay(
@@ -48,17 +52,22 @@ export async function openUdpRelay(
     throw error;
   }
   const forward = forwarder(service, job, exit, far);
+  const silent = new IdleWatch(service.timeouts.idle, () =>
+    onGone(new ProxyError('BW_PROXY_TIMEOUT', 'no datagram came for too long')),
+  );
   let clientPort: number | undefined;
   near.on('message', (message, from) => {
     if (plainAddress(from.address) !== where.client) return;
     clientPort ??= from.port;
     if (from.port !== clientPort) return;
+    silent.touch();
     forward(message);
   });
   near.on('error', () => near.close());
   far.onGone = onGone;
   far.onMessage = (payload, host, port) => {
     if (clientPort === undefined) return;
+    silent.touch();
     // Over its rate, a datagram is dropped: that is what a full link does.
     if (job.down(payload.length) > 0) return;
     near.send([datagramHeader({ host, port }), payload], clientPort, where.client, () => undefined);
@@ -66,6 +75,7 @@ export async function openUdpRelay(
   return {
     address: { host: where.local, port: near.address().port },
     close() {
+      silent.stop();
       near.close();
       far.close();
     },
@@ -91,11 +101,21 @@ function forwarder(
     }
     return address;
   };
+  let waiting = 0;
+  const lookUp = async (name: string): Promise<string> => {
+    if (waiting >= MAX_WAITING) throw new ProxyError('BW_PROXY_LIMIT', 'too many datagrams wait for names');
+    waiting++;
+    try {
+      return await resolve(name);
+    } finally {
+      waiting--;
+    }
+  };
   const send = async (datagram: Uint8Array): Promise<void> => {
     const { destination, offset } = parseDatagram(datagram);
     service.judge(destination);
     const { host, port } = destination;
-    const address = tryParseIp(host) === undefined ? await resolve(host) : host;
+    const address = tryParseIp(host) === undefined ? await lookUp(host) : host;
     service.judgeAddress(address);
     const payload = datagram.subarray(offset);
     if (job.up(payload.length) === 0) far.send(payload, address, port);

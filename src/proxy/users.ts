@@ -46,18 +46,24 @@ export class User {
 
   /** @throws ProxyError `BW_PROXY_LIMIT` when one more connection would be too much. */
   admit(): void {
-    const { connections, bytes } = this.spec;
+    const { connections } = this.spec;
     if (connections !== undefined && this.connections >= connections) {
       throw new ProxyError(
         'BW_PROXY_LIMIT',
         `${this.name} has ${connections} connections, and may have no more`,
       );
     }
-    if (bytes !== undefined && this.bytesUp + this.bytesDown >= bytes) {
-      throw new ProxyError('BW_PROXY_LIMIT', `${this.name} has used its ${bytes} bytes`);
-    }
+    const { exhausted } = this;
+    if (exhausted !== undefined) throw exhausted;
     this.connections++;
     this.requests++;
+  }
+
+  /** Why nothing more goes through for this user, once its bytes are used. */
+  get exhausted(): ProxyError | undefined {
+    const { bytes } = this.spec;
+    if (bytes === undefined || this.bytesUp + this.bytesDown < bytes) return undefined;
+    return new ProxyError('BW_PROXY_LIMIT', `${this.name} has used its ${bytes} bytes`);
   }
 }
 
@@ -71,6 +77,8 @@ export interface Admission {
 export class Users {
   readonly #failures = new FailureLog();
   readonly #checker = new PasswordChecker();
+  /** The last look at a password from an address. */
+  readonly #checking = new Map<string, Promise<User>>();
   #users = new Map<string, User>();
 
   /** @throws ArgumentError for specs that contradict themselves. */
@@ -120,6 +128,33 @@ export class Users {
    * @throws ProxyError `BW_PROXY_AUTHENTICATION`
    */
   async byPassword(client: string, text: string, password: string): Promise<Admission> {
+    const wishes = parseUserName(text, (name) => this.#users.has(name));
+    const user = this.#users.get(wishes.user);
+    // What was right before need not queue, unless somebody is guessing there.
+    if (this.#failures.delay(client, Date.now()) === 0 && this.#isKnown(user, client, password)) {
+      return { user, wishes };
+    }
+    const before = this.#checking.get(client);
+    const mine = (async () => {
+      await before?.catch(() => undefined);
+      return await this.#check(client, user, password);
+    })();
+    this.#checking.set(client, mine);
+    try {
+      return { user: await mine, wishes };
+    } finally {
+      if (this.#checking.get(client) === mine) this.#checking.delete(client);
+    }
+  }
+
+  #isKnown(user: User | undefined, client: string, password: string): user is User {
+    if (user?.hash === undefined) return false;
+    if (user.from.length > 0 && !within(user.from, client)) return false;
+    return this.#checker.isKnown(user.name, password, user.hash);
+  }
+
+  /** One guess at a time from one address, or the wait between them would be none. */
+  async #check(client: string, user: User | undefined, password: string): Promise<User> {
     const delay = this.#failures.delay(client, Date.now());
     if (delay === 'refuse') {
       throw new ProxyError('BW_PROXY_AUTHENTICATION', 'too many wrong passwords from this address', {
@@ -127,8 +162,6 @@ export class Users {
       });
     }
     if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));
-    const wishes = parseUserName(text, (name) => this.#users.has(name));
-    const user = this.#users.get(wishes.user);
     const good =
       user === undefined
         ? await this.#checker.checkNobody(password)
@@ -141,7 +174,7 @@ export class Users {
       throw new ProxyError('BW_PROXY_AUTHENTICATION', 'the user name or the password is wrong');
     }
     this.#failures.succeeded(client);
-    return { user, wishes };
+    return user;
   }
 }
 

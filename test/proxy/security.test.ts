@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import type { Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
 import type { Running } from '../cli/bin.ts';
-import { HIDDEN, PASSWORD, SITE, Street } from './street.ts';
+import { HIDDEN, letGo, PASSWORD, SITE, Street } from './street.ts';
 
 const stock = takeStock();
 const AUTHORIZATION = `Proxy-Authorization: Basic ${Buffer.from(`alice:${PASSWORD}`).toString('base64')}`;
@@ -132,17 +131,6 @@ describe('requests that mean two things', () => {
     assert.equal(names.filter((name) => name === 'host').length, 1);
   });
 });
-
-/** Waits until the proxy has closed the connection, in whatever way. */
-async function letGo(socket: Socket): Promise<void> {
-  await new Promise<void>((resolve) => {
-    socket.on('error', () => resolve());
-    socket.once('end', () => resolve());
-    socket.once('close', () => resolve());
-    socket.resume();
-  });
-  socket.destroy();
-}
 
 describe('who costs too much', () => {
   it('a wrong password waits longer each time, until it is not looked at', async () => {

@@ -33,6 +33,7 @@ const SITES = `
     response.end(from(request.socket) + '\\n');
   }).listen(80, '::', () => {
     listen({ allowHalfOpen: true }, (socket) => socket.on('error', () => {}).pipe(socket)).listen(7, '::', () => {
+      listen({ pauseOnConnect: true }, (socket) => socket.on('error', () => {})).listen(13, '::');
       const udp = createSocket('udp4');
       udp.on('message', (message, peer) => udp.send(peer.address + ' ' + message, peer.port, peer.address));
       udp.bind(9, () => console.log('up'));
@@ -191,4 +192,15 @@ export class Street implements AsyncDisposable {
     await running.until(isUp, 'it was up');
     return running;
   }
+}
+
+/** Waits until the proxy has closed the connection, in whatever way. */
+export async function letGo(socket: Socket): Promise<void> {
+  await new Promise<void>((resolve) => {
+    socket.on('error', () => resolve());
+    socket.once('end', () => resolve());
+    socket.once('close', () => resolve());
+    socket.resume();
+  });
+  socket.destroy();
 }
