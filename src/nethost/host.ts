@@ -6,6 +6,7 @@ import {
   NetStack,
   type StackInterface,
   type StackOptions,
+  summedMemory,
   type TcpOptions,
 } from '../netstack/index.ts';
 import type { Resolver } from '../resolver/index.ts';
@@ -18,7 +19,7 @@ import { HostUdp, type HostUdpOptions } from './udp.ts';
 
 /** Limits and settings of a host; see {@link StackOptions}. */
 export interface HostOptions
-  extends Omit<StackOptions, 'secret' | 'now' | 'allocate' | 'release' | 'onWork'> {
+  extends Omit<StackOptions, 'secret' | 'now' | 'allocate' | 'packetMemory' | 'release' | 'onWork'> {
   /** Settings of all connections that say nothing else. */
   readonly tcp?: TcpOptions;
 }
@@ -92,6 +93,7 @@ export class Host implements AsyncDisposable {
       ...options,
       secret: randomBytes(16),
       now: performance.now(),
+      packetMemory: summedMemory,
       allocate: (size) => Buffer.allocUnsafeSlow(size),
       release: (chunk) => this.#pool.release(chunk),
       onWork: () => this.#wake(),

@@ -11,6 +11,7 @@ export {
   type StackOptions,
   type StackUdpOptions,
 } from './stack.ts';
+export { summedMemory } from './summed-memory.ts';
 export type { TcpCounters } from './tcp/layer.ts';
 export type { TcpListener } from './tcp/listener.ts';
 export {

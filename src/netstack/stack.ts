@@ -1,5 +1,4 @@
 import { ArgumentError } from '../error.ts';
-import { transportChecksum } from '../packet/checksum.ts';
 import { NetError } from './error.ts';
 import { EthernetLink } from './ethernet.ts';
 import { type EchoReply, ICMP, ICMPV6, IcmpLayer, type IcmpReport, reportError } from './icmp.ts';
@@ -11,6 +10,7 @@ import { KeyedHash } from './keyed-hash.ts';
 import { IpPacket } from './packet.ts';
 import { PathMtus } from './path-mtu.ts';
 import { Reassembly } from './reassembly.ts';
+import { checksumOf } from './summed-memory.ts';
 import { type ConnectOptions, type TcpCounters, TcpLayer } from './tcp/layer.ts';
 import type { ListenOptions, TcpListener } from './tcp/listener.ts';
 import type { Allocate } from './tcp/receive-buffer.ts';
@@ -34,6 +34,8 @@ export interface StackOptions {
   readonly allocate?: Allocate;
   /** Takes back chunks that were written, once they are acknowledged or given up. Default is nothing. */
   readonly release?: Release;
+  /** Memory for the packet that is being written, as `summedMemory`. Default is `new Uint8Array`. */
+  readonly packetMemory?: Allocate;
   /** Called when something that an application did waits for `flush`. Default is nothing. */
   readonly onWork?: () => void;
 }
@@ -99,7 +101,7 @@ export class NetStack {
   readonly #paths: PathMtus = new PathMtus();
   readonly #random: KeyedHash;
   readonly #wheel: TimerWheel;
-  readonly #scratch: Uint8Array = new Uint8Array(SCRATCH);
+  readonly #scratch: Uint8Array;
   readonly #packet: IpPacket = new IpPacket();
   readonly #interfaces: StackInterface[] = [];
   readonly #options: StackOptions;
@@ -113,6 +115,7 @@ export class NetStack {
     }
     const { now = 0, memoryLimit = 256 << 20, maxConnections = 1_000_000, timeWait = 60_000 } = options;
     this.#options = options;
+    this.#scratch = options.packetMemory?.(SCRATCH) ?? new Uint8Array(SCRATCH);
     this.#now = now;
     this.#random = new KeyedHash(options.secret);
     this.#wheel = new TimerWheel(now);
@@ -350,7 +353,7 @@ export class NetStack {
   #inputTransport(packet: IpPacket): void {
     const { bytes, transport, end, addressSum, protocol } = packet;
     if (protocol === TCP) {
-      if (transportChecksum(bytes, transport, end, addressSum, TCP) === 0) this.tcp.input(packet);
+      if (checksumOf(bytes, transport, end, addressSum, TCP) === 0) this.tcp.input(packet);
       else packet.interface.counters.dropped++;
     } else if (protocol === UDP) {
       if (!this.udp.input(packet)) this.#icmp.unreachable(packet, 'port', this.#now);

@@ -3,6 +3,7 @@ import type { StackInterface } from '../interface.ts';
 import type { Ip } from '../ip.ts';
 import { putHalf, putWord } from '../ip.ts';
 import { HEADROOM, writeIpHeader } from '../ip-header.ts';
+import { checksumOf } from '../summed-memory.ts';
 import { ACK, RST, type Segment, SYN, TCP_HEADER } from './segment.ts';
 import { notAfter } from './sequence.ts';
 import { State, type Tcb } from './tcb.ts';
@@ -48,7 +49,7 @@ export function emitSegment(
   // A window in a SYN is never scaled (RFC 7323, section 2.2).
   putHalf(out, header + 14, Math.min(0xffff, synchronizing ? window : window >>> tcb.rcvShift));
   putWord(out, header + 16, 0);
-  putHalf(out, header + 16, transportChecksum(out, header, end, tcb.addressSum, TCP));
+  putHalf(out, header + 16, checksumOf(out, header, end, tcb.addressSum, TCP));
   writeIpHeader(out, HEADROOM, tcb.local, tcb.remote, TCP, end - header, layer.nextId());
   if (!tcb.interface.transmit(out, HEADROOM, end - HEADROOM, tcb.remote)) {
     tcb.rcvEdge = edge;
