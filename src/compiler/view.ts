@@ -199,6 +199,8 @@ export interface Kernel {
   ktime(): bigint;
   /** As {@link ktime}, but of the last timer tick (1 to 10 ms ago), at a tenth of the cost. Since Linux 5.11. */
   coarseTime(): bigint;
+  /** Timer ticks, 100 to 1000 a second: one load, to tell whether time has passed at all. Since Linux 5.6. */
+  ticks(): bigint;
   /** Nanoseconds since boot. */
   bootTime(): bigint;
   /** 32 random bits. */

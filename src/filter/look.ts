@@ -130,7 +130,7 @@ export interface Drop {
   readonly outcome: Outcome;
   /** What decided: the rule, or the table and the length of the prefix. */
   readonly by: string;
-  /** The frame's first bytes, at most 96 and whole groups of eight. */
+  /** The frame's first bytes, at most 64 and whole groups of eight. */
   readonly head: Uint8Array;
 }
 

@@ -78,7 +78,7 @@ export interface DropEvent {
   head: bigint[];
 }
 
-export const HEAD_WORDS = 12;
+export const HEAD_WORDS = 8;
 
 /** What can become of a packet. The numbers are the program's and the events'; the names are for everybody else. */
 export const OUTCOMES = [
@@ -156,12 +156,17 @@ export function bucketMaps(capacity: number): { buckets4: Buckets4; buckets6: Bu
 
 /** What one CPU has done, and when it last told of a drop. */
 export interface CpuState {
-  /** When the last event went out, `drops` being `toldDrops`. */
+  /** The tick of the last packet that asked, and CLOCK_MONOTONIC then, in ns, and as entries keep it. */
+  ticks: bigint;
+  now: bigint;
+  /** The tick of the last event, `drops` being `toldDrops`. */
   toldAt: bigint;
   toldDrops: bigint;
   drops: bigint;
   /** By {@link OUTCOMES}. */
   outcomes: OutcomeCount[];
+  /** `now` in steps of 2^27 ns. */
+  seen: number;
   /** Scratch of the program: what it has read of one packet. */
   protocol: number;
   segment: number;
@@ -169,6 +174,11 @@ export interface CpuState {
   to: number;
   later: number;
   broken: number;
+  /** The source's address, in words. */
+  a: number;
+  b: number;
+  c: number;
+  d: number;
 }
 
 const outcomeCount = struct('filter_outcome', { packets: u64, bytes: u64 });
@@ -176,16 +186,23 @@ const outcomeCount = struct('filter_outcome', { packets: u64, bytes: u64 });
 export const stateMap: MapSpec<'percpu_array', number, CpuState> = perCpuArray(
   'state',
   struct('filter_state', {
+    ticks: u64,
+    now: u64,
     toldAt: u64,
     toldDrops: u64,
     drops: u64,
     outcomes: row(outcomeCount, OUTCOMES.length),
+    seen: u32,
     protocol: u32,
     segment: u32,
     from: i32,
     to: i32,
     later: u32,
     broken: u32,
+    a: u32,
+    b: u32,
+    c: u32,
+    d: u32,
   }),
   1,
 );

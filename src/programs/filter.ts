@@ -5,6 +5,7 @@ import {
   type MapSpec,
   type Packet,
   program,
+  type View,
   type XdpProgram,
 } from '../compiler/index.ts';
 import type { Entry } from '../policy/entry.ts';
@@ -151,11 +152,13 @@ export function filterProgram(shape: FilterShape): XdpProgram<FilterEnv> {
     address,
     prefix,
     search,
+    tick,
     applies,
+    fresh,
     overdrawn,
     word,
   };
-  return program('barewire_filter', env, decide, { frags: shape.frags, onShort: shape.malformed });
+  return program('barewire_filter', env, decide, { frags: shape.frags, onShort: shape.malformed, unroll: 2 });
 }
 
 interface FilterEnv extends FilterMaps {
@@ -165,6 +168,8 @@ interface FilterEnv extends FilterMaps {
   readonly prefix: typeof prefix;
   readonly applies: typeof applies;
   readonly search: typeof search;
+  readonly tick: typeof tick;
+  readonly fresh: typeof fresh;
   readonly overdrawn: typeof overdrawn;
   readonly word: typeof word;
 }
@@ -182,6 +187,7 @@ interface Use {
   readonly ports: boolean;
   readonly segments: boolean;
   readonly rules: boolean;
+  readonly limits6: boolean;
   /** Rules that allow come before the tables that deny. */
   readonly allowRules: boolean;
   readonly denies: boolean;
@@ -217,6 +223,7 @@ function useOf(shape: FilterShape): Use {
     ports,
     segments,
     rules: rules.length > 0,
+    limits6: limit6.length > 0,
     allowRules: allow4.length > 0 || allow6.length > 0,
     denies,
     passLater,
@@ -234,7 +241,7 @@ type Decide = XdpProgram<FilterEnv>['fn'];
 // Outcomes are written as numbers here: the function sees env only, and constants of env cost a name each.
 // Those from 8 on drop; bits 8 and up are the rule or the prefix's length.
 const decide: Decide = (env, pkt, kernel) => {
-  const { use, rules, address, prefix, search, applies, overdrawn, word } = env;
+  const { use, rules, address, prefix, search, applies, fresh, overdrawn, tick, word } = env;
   if (use.guarded) {
     const guard = env.guard.get(0);
     if (guard && guard.deadline !== 0n && kernel.coarseTime() >= guard.deadline) {
@@ -278,6 +285,8 @@ const decide: Decide = (env, pkt, kernel) => {
         destination,
         32,
         1,
+        own,
+        tick,
         kernel,
       );
       if (outcome === 0 && !use.allowRules) {
@@ -293,6 +302,8 @@ const decide: Decide = (env, pkt, kernel) => {
           destination,
           32,
           9,
+          own,
+          tick,
           kernel,
         );
       }
@@ -341,6 +352,8 @@ const decide: Decide = (env, pkt, kernel) => {
             destination,
             32,
             9,
+            own,
+            tick,
             kernel,
           );
         }
@@ -358,7 +371,10 @@ const decide: Decide = (env, pkt, kernel) => {
           for (const rule of rules.limit4) {
             if (applies(rule, pkt, off + 12, off + 16, what, kernel)) {
               const key = { rule: rule.index, address: (source & rule.limit.masks[0]!) >>> 0 };
-              if (overdrawn(env.buckets4, key, rule.limit, pkt, kernel)) {
+              const bucket = env.buckets4.get(key);
+              if (!bucket) {
+                env.buckets4.set(key, fresh(rule.limit, pkt, kernel));
+              } else if (overdrawn(bucket, rule.limit, pkt, kernel)) {
                 outcome = rule.outcome;
                 break;
               }
@@ -398,6 +414,8 @@ const decide: Decide = (env, pkt, kernel) => {
           destination,
           128,
           1,
+          own,
+          tick,
           kernel,
         );
       }
@@ -414,6 +432,8 @@ const decide: Decide = (env, pkt, kernel) => {
           destination,
           128,
           9,
+          own,
+          tick,
           kernel,
         );
       }
@@ -501,6 +521,8 @@ const decide: Decide = (env, pkt, kernel) => {
             destination,
             128,
             9,
+            own,
+            tick,
             kernel,
           );
         }
@@ -514,18 +536,36 @@ const decide: Decide = (env, pkt, kernel) => {
           }
         }
         if (outcome === 0) {
+          if (use.limits6) {
+            own.a = pkt.be32(off + 8);
+            own.b = pkt.be32(off + 12);
+            own.c = pkt.be32(off + 16);
+            own.d = pkt.be32(off + 20);
+          }
           let granted = 0;
           for (const rule of rules.limit6) {
             if (applies(rule, pkt, off + 8, off + 24, what, kernel)) {
               const { masks } = rule.limit;
-              const key = {
+              const bucket = env.buckets6.get({
                 rule: rule.index,
-                a: (pkt.be32(off + 8) & masks[0]!) >>> 0,
-                b: (pkt.be32(off + 12) & masks[1]!) >>> 0,
-                c: (pkt.be32(off + 16) & masks[2]!) >>> 0,
-                d: (pkt.be32(off + 20) & masks[3]!) >>> 0,
-              };
-              if (overdrawn(env.buckets6, key, rule.limit, pkt, kernel)) {
+                a: (own.a & masks[0]!) >>> 0,
+                b: (own.b & masks[1]!) >>> 0,
+                c: (own.c & masks[2]!) >>> 0,
+                d: (own.d & masks[3]!) >>> 0,
+              });
+              if (!bucket) {
+                // The key is read anew: kept, it would take the stack of a program that has several limits.
+                env.buckets6.set(
+                  {
+                    rule: rule.index,
+                    a: (own.a & masks[0]!) >>> 0,
+                    b: (own.b & masks[1]!) >>> 0,
+                    c: (own.c & masks[2]!) >>> 0,
+                    d: (own.d & masks[3]!) >>> 0,
+                  },
+                  fresh(rule.limit, pkt, kernel),
+                );
+              } else if (overdrawn(bucket, rule.limit, pkt, kernel)) {
                 outcome = rule.outcome;
                 break;
               }
@@ -554,17 +594,18 @@ const decide: Decide = (env, pkt, kernel) => {
     if (rule) {
       rule.packets += 1n;
       rule.bytes += BigInt(pkt.length);
-      rule.lastSeen = kernel.coarseTime();
+      tick(own, kernel);
+      rule.lastSeen = own.now;
     }
   }
   if (kind < 8 || (kind === 13 && use.passMalformed)) return 'pass';
   if (use.events) {
     own.drops += 1n;
-    const now = kernel.coarseTime();
-    if (own.toldAt !== now) {
-      own.toldAt = now;
+    tick(own, kernel);
+    if (own.toldAt !== own.ticks) {
+      own.toldAt = own.ticks;
       const told = env.drop_events.output({
-        time: now,
+        time: own.now,
         stands: own.drops - own.toldDrops,
         length: pkt.length,
         ifindex: pkt.ingressIfindex,
@@ -579,10 +620,6 @@ const decide: Decide = (env, pkt, kernel) => {
           word(pkt, 40),
           word(pkt, 48),
           word(pkt, 56),
-          word(pkt, 64),
-          word(pkt, 72),
-          word(pkt, 80),
-          word(pkt, 88),
         ],
       });
       if (told) own.toldDrops = own.drops;
@@ -603,8 +640,15 @@ interface Looks {
 
 /** Searches the tables of one action; `found`, or `found + 1` for a destination, with a prefix's length; or 0. */
 function search<K extends number | Uint8Array>(
-  address: (map: KernelMap<'hash', K, Entry>, key: K, found: number, kernel: Kernel) => number,
-  prefix: (map: Trie, key: K, bits: number, found: number, kernel: Kernel) => number,
+  address: (
+    map: KernelMap<'hash', K, Entry>,
+    key: K,
+    found: number,
+    own: Own,
+    tick: Tick,
+    kernel: Kernel,
+  ) => number,
+  prefix: (map: Trie, key: K, bits: number, found: number, own: Own, tick: Tick, kernel: Kernel) => number,
   looks: Looks,
   sources: KernelMap<'hash', K, Entry>,
   sourceNets: Trie,
@@ -614,39 +658,70 @@ function search<K extends number | Uint8Array>(
   destination: K,
   bits: number,
   found: number,
+  own: Own,
+  tick: Tick,
   kernel: Kernel,
 ): number {
   let outcome = 0;
-  if (looks.source) outcome = address(sources, source, found, kernel);
-  if (looks.sourceNet && outcome === 0) outcome = prefix(sourceNets, source, bits, found, kernel);
-  if (looks.destination && outcome === 0) outcome = address(destinations, destination, found + 1, kernel);
+  if (looks.source) outcome = address(sources, source, found, own, tick, kernel);
+  if (looks.sourceNet && outcome === 0) outcome = prefix(sourceNets, source, bits, found, own, tick, kernel);
+  if (looks.destination && outcome === 0)
+    outcome = address(destinations, destination, found + 1, own, tick, kernel);
   if (looks.destinationNet && outcome === 0) {
-    outcome = prefix(destinationNets, destination, bits, found + 1, kernel);
+    outcome = prefix(destinationNets, destination, bits, found + 1, own, tick, kernel);
   }
   return outcome;
 }
 
+type Own = View<CpuState>;
+
+/** Keeps the time of the present tick: a clock is asked once each tick, and not for each packet. */
+function tick(own: Own, kernel: Kernel): void {
+  const ticks = kernel.ticks();
+  if (own.ticks !== ticks) {
+    own.ticks = ticks;
+    const now = kernel.coarseTime();
+    own.now = now;
+    own.seen = Number((now >> 27n) & 0xffffffffn);
+  }
+}
+
 /** Looks a whole address up; `found`, or 0. */
-function address<K>(map: KernelMap<'hash', K, Entry>, key: K, found: number, kernel: Kernel): number {
+function address<K>(
+  map: KernelMap<'hash', K, Entry>,
+  key: K,
+  found: number,
+  own: Own,
+  tick: Tick,
+  kernel: Kernel,
+): number {
   const entry = map.get(key);
   if (!entry) return 0;
-  const now = kernel.coarseTime();
-  if (entry.deadline !== 0n && now >= entry.deadline) return 0;
+  tick(own, kernel);
+  if (entry.deadline !== 0n && own.now >= entry.deadline) return 0;
   entry.hits += 1n;
-  entry.lastSeen = Number((now >> 27n) & 0xffffffffn);
+  entry.lastSeen = own.seen;
   return found;
 }
 
 /** Looks for the longest prefix; `found` with its length, or 0. One that has ended does not hide a shorter one. */
-function prefix(map: Trie, key: number | Uint8Array, bits: number, found: number, kernel: Kernel): number {
+function prefix(
+  map: Trie,
+  key: number | Uint8Array,
+  bits: number,
+  found: number,
+  own: Own,
+  tick: Tick,
+  kernel: Kernel,
+): number {
   let length = bits;
   for (let i = 0; i <= bits; i++) {
     const entry = map.get({ prefixlen: length, address: key });
     if (!entry) return 0;
-    const now = kernel.coarseTime();
-    if (entry.deadline === 0n || now < entry.deadline) {
+    tick(own, kernel);
+    if (entry.deadline === 0n || own.now < entry.deadline) {
       entry.hits += 1n;
-      entry.lastSeen = Number((now >> 27n) & 0xffffffffn);
+      entry.lastSeen = own.seen;
       return found | (entry.length << 8);
     }
     if (entry.length === 0) return 0;
@@ -654,6 +729,8 @@ function prefix(map: Trie, key: number | Uint8Array, bits: number, found: number
   }
   return 0;
 }
+
+type Tick = typeof tick;
 
 /** What a packet is beyond its addresses; ports are -1 where it has none. */
 interface What {
@@ -702,23 +779,8 @@ function applies(
  * The clock is moved by one atomic addition, so that CPUs which take packets of one source at once do not lose each
  * other's. Buckets count from 2^52 ns before boot: no burst reaches below zero.
  */
-function overdrawn<K>(
-  map: KernelMap<'lru_hash', K, Bucket>,
-  key: K,
-  limit: CodeLimit,
-  pkt: Packet,
-  kernel: Kernel,
-): boolean {
+function overdrawn(bucket: View<Bucket>, limit: CodeLimit, pkt: Packet, kernel: Kernel): boolean {
   const now = kernel.ktime() + 0x10000000000000n;
-  const bytes = (BigInt(pkt.length) * limit.byteCost) >> 10n;
-  const bucket = map.get(key);
-  if (!bucket) {
-    map.set(key, {
-      packets: now - limit.packetBurst + limit.packetCost,
-      bytes: now - limit.byteBurst + bytes,
-    });
-    return false;
-  }
   if (limit.packetCost !== 0n) {
     if (bucket.packets < now - limit.packetBurst) bucket.packets = now - limit.packetBurst;
     if (bucket.packets > now) return true;
@@ -726,10 +788,19 @@ function overdrawn<K>(
   if (limit.byteCost !== 0n) {
     if (bucket.bytes < now - limit.byteBurst) bucket.bytes = now - limit.byteBurst;
     if (bucket.bytes > now) return true;
-    bucket.bytes += bytes;
+    bucket.bytes += (BigInt(pkt.length) * limit.byteCost) >> 10n;
   }
   if (limit.packetCost !== 0n) bucket.packets += limit.packetCost;
   return false;
+}
+
+/** The bucket of a source that had none, after its first packet. */
+function fresh(limit: CodeLimit, pkt: Packet, kernel: Kernel): Bucket {
+  const now = kernel.ktime() + 0x10000000000000n;
+  return {
+    packets: now - limit.packetBurst + limit.packetCost,
+    bytes: now - limit.byteBurst + ((BigInt(pkt.length) * limit.byteCost) >> 10n),
+  };
 }
 
 /** Eight bytes of the packet, or zeros where it has ended. */

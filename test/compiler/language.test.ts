@@ -656,7 +656,7 @@ describe('the kernel', () => {
   it('tells time, chance and place', () => {
     const seen = array(
       'seen',
-      struct('Seen', { time: u64, boot: u64, coarse: u64, random: u32, cpu: u32 }),
+      struct('Seen', { time: u64, boot: u64, coarse: u64, ticks: u64, random: u32, cpu: u32 }),
       1,
     );
     const clocks = program('clocks', { seen }, ({ seen }, _pkt, kernel) => {
@@ -665,6 +665,7 @@ describe('the kernel', () => {
       slot.time = kernel.ktime();
       slot.boot = kernel.bootTime();
       slot.coarse = kernel.coarseTime();
+      slot.ticks = kernel.ticks();
       slot.random = kernel.random();
       slot.cpu = kernel.cpu();
       return slot.boot >= slot.time ? 'pass' : 'drop';
@@ -676,6 +677,7 @@ describe('the kernel', () => {
     const then = loaded.maps.seen.get(0);
     assert.ok(first !== undefined && then !== undefined && then.time > first.time);
     assert.ok(first.coarse > 0n && first.coarse <= first.time && then.coarse >= first.coarse);
+    assert.ok(first.ticks > 0n && then.ticks >= first.ticks && then.ticks - first.ticks < 1000n);
     assert.notEqual(first.random, then.random);
   });
 

@@ -23,6 +23,7 @@ const KERNEL_METHODS = new Set([
     'ktime',
     'bootTime',
     'coarseTime',
+    'ticks',
     'random',
     'cpu',
     'redirect',

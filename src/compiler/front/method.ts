@@ -29,6 +29,7 @@ const HELPER = {
   adjustMeta: 54,
   adjustTail: 65,
   fibLookup: 69,
+  ticks: 118,
   bootTime: 125,
   ringbufOutput: 130,
   coarseTime: 160,
@@ -368,6 +369,8 @@ function kernelMethod(cx: Context, node: syntax.CallExpression, name: string, ar
       return plain(HELPER.ktime, 'big');
     case 'bootTime':
       return plain(HELPER.bootTime, 'big');
+    case 'ticks':
+      return plain(HELPER.ticks, 'big');
     case 'coarseTime':
       return plain(HELPER.coarseTime, 'big');
     case 'random':

@@ -536,5 +536,5 @@ export function removeDead(graph: Graph): void {
 
 /** Helpers whose result alone matters: ktime, random, cpu, a map lookup. */
 function isUnusedPointer(node: Node): boolean {
-  return node.op === 'call' && [5, 7, 8, 125, 160, 188].includes(node.off);
+  return node.op === 'call' && [5, 7, 8, 118, 125, 160, 188].includes(node.off);
 }

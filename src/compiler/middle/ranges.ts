@@ -29,6 +29,7 @@ const HELPER_RESULTS: Readonly<Record<number, Range>> = {
   54: { lo: -4095n, hi: 0n },
   65: { lo: -4095n, hi: 0n },
   69: { lo: -4095n, hi: 9n },
+  118: { lo: 0n, hi: (1n << 63n) - 1n },
   125: { lo: 0n, hi: (1n << 63n) - 1n },
   130: { lo: -4095n, hi: 0n },
   160: { lo: 0n, hi: (1n << 63n) - 1n },

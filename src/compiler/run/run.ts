@@ -85,6 +85,8 @@ export function run<E extends Env>(
     ktime: clock,
     bootTime: clock,
     coarseTime: clock,
+    // As with 250 ticks a second.
+    ticks: () => clock() / 4_000_000n,
     random: options.random ?? (() => Math.floor(Math.random() * 2 ** 32)),
     cpu: () => cpu,
     redirect: (ifindex: number) => leave('redirect', { ifindex }),
