@@ -15,6 +15,7 @@ const DOWNLOAD = 64 * 1024 * 1024;
 const WEB = `
   const chunk = Buffer.alloc(65536);
   require('node:net').createServer((socket) => {
+    socket.write('HTTP/1.0 200 OK\\r\\n\\r\\n');
     let left = ${DOWNLOAD / 65_536};
     const write = () => {
       while (left-- > 0) if (!socket.write(chunk)) return void socket.once('drain', write);
@@ -57,7 +58,7 @@ async function besideKernel(): Promise<Row> {
   const rate = (ms: number): number => (bytes * 8) / 1000 / ms;
   const ours: number[] = [];
   const kernel: number[] = [];
-  const script = `read before _ < /proc/uptime; nc 198.51.100.2 80 > /dev/null < /dev/null; read after _ < /proc/uptime
+  const script = `read before _ < /proc/uptime; wget -qO /dev/null http://198.51.100.2/; read after _ < /proc/uptime
     echo "took $before $after"\n`;
   for (let run = 0; run < 3; run++) {
     const pool = await LinePool.open('cpe0', { netns: real.client.netns });

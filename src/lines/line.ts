@@ -286,7 +286,11 @@ export class PppoeLine extends EventEmitter<LineEvents> {
   /** A UDP socket over this line and no other. */
   async openDatagram(version: 4 | 6 = 4): Promise<DatagramSocket> {
     const socket = await datagramThrough({ ...this.#bound(), version });
-    const release = this.#hold((reason) => socket.emit('error', reason));
+    const release = this.#hold((reason) => {
+      // Without a listener an error would end the process.
+      if (socket.listenerCount('error') > 0) socket.emit('error', reason);
+      socket.close();
+    });
     socket.once('close', release);
     return socket;
   }

@@ -14,7 +14,7 @@ const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const stock = takeStock();
 let lab: Lab;
 let folder: string;
-let server: ChildProcess;
+let server: Running;
 
 /** A command that runs, and what it prints as JSON. */
 class Running {
@@ -75,18 +75,15 @@ before(async () => {
     },
   );
   writeFileSync(join(folder, 'password'), 'pass 1\n', { mode: 0o600 });
-  const running = new Running(
+  server = new Running(
     ...['pppoe-server', 'eth0', '--netns', lab.host('isp').namespace, '--json', '--service', 'internet'],
     ...['--secrets', join(folder, 'secrets'), '--dns', '198.51.100.2'],
   );
-  server = running.child;
-  while (!running.complaints.includes('Serving')) await new Promise((resolve) => setTimeout(resolve, 10));
+  while (!server.complaints.includes('Serving')) await new Promise((resolve) => setTimeout(resolve, 10));
 });
 
 after(async () => {
-  const ended = once(server, 'exit');
-  server.kill('SIGINT');
-  await ended;
+  await server.stop('SIGINT');
   rmSync(folder, { recursive: true, force: true });
   lab.destroy();
   requireNoLeaks(stock);
@@ -213,6 +210,10 @@ lines:
     const second = new Running(...args);
     const again = await second.line(({ type }) => type === 'opened');
     assert.notEqual(again.local, local);
+    const ended = await server.line(
+      ({ type, message }) => type === 'closed' && /killed/.test(String(message)),
+    );
+    assert.equal(ended.user, 'user1');
     assert.ok(!net.rules.list().some(({ from }) => from === `${local}/32`), 'its rule is gone');
     // A third cannot take the file away from the second.
     const third = spawnSync(process.execPath, [MAIN, ...args], { encoding: 'utf8' });

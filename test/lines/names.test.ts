@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
 import type { LinePool, PppoeLine } from '../../src/lines/index.ts';
+import { emitDns } from '../../src/packet/index.ts';
 import { requireNoLeaks, takeStock } from '../../src/sys/index.ts';
 import { PacketLink } from '../../src/xsk/index.ts';
 import { Isp } from './isp.ts';
@@ -70,6 +71,33 @@ describe('names', () => {
 
   it('that nobody has are not found', async () => {
     await assert.rejects(line.resolve('none.test'), (error: { code: string }) => /^E/.test(error.code));
+  });
+
+  it("can be asked for by datagrams of one's own, which a line that goes down takes along", async () => {
+    const udp = await line.openUdp();
+    const query = new Uint8Array(64);
+    const length = emitDns(query, 0, {
+      id: 7,
+      recursionDesired: true,
+      questions: [{ name: 'one.test', type: 'A' }],
+    });
+    const answered = new Promise<number>((resolve) => {
+      udp.onMessage = (payload, host, port) => {
+        assert.deepEqual([host, port], ['198.51.100.2', 53]);
+        resolve((payload[0]! << 8) | payload[1]!);
+      };
+    });
+    udp.send(query.subarray(0, length), '198.51.100.2', 53);
+    assert.equal(await answered, 7);
+    const gone = new Promise<Error>((resolve) => {
+      udp.onGone = resolve;
+    });
+    const socket = await line.openDatagram();
+    const failed = once(socket, 'error');
+    const { before, after } = await line.redial();
+    assert.notEqual(before, after);
+    assert.equal(((await gone) as { code?: string }).code, 'BW_LINE_DOWN');
+    assert.equal(((await failed) as [{ code: string }])[0].code, 'BW_LINE_DOWN');
   });
 
   it('of a line that is down are not asked for', async () => {

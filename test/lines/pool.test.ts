@@ -184,6 +184,19 @@ describe('a line that cannot', () => {
     );
   });
 
+  it('have more sessions than its MAC address may says so, and the others stay', async () => {
+    await isp.server?.close();
+    await isp.serve({ maxSessionsPerMac: 2 });
+    await using pool = await isp.openPool();
+    const lines = await bringUp(pool, 2);
+    const third = pool.add({ ...account(3), retry: false });
+    await assert.rejects(third.up(), { code: 'BW_PPPOE_AC_SYSTEM_ERROR' });
+    for (const line of lines) assert.equal(await get(line), line.given?.local);
+    await pool.close();
+    await isp.server?.close();
+    await isp.serve();
+  });
+
   it('log in by a method that both sides take says so', async () => {
     const { code } = await refused({ ...account(1), authentication: ['eap-md5'] });
     assert.match(code, /^BW_PPP_(AUTHENTICATION_METHOD|TERMINATED)$/);
