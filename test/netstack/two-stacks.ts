@@ -61,8 +61,8 @@ export class TwoStacks {
 
   /** Lets everything that is due happen, then jumps to the next event; false when nothing will ever happen again. */
   step(): boolean {
-    this.a.advance(this.now);
-    this.b.advance(this.now);
+    while (this.a.advance(this.now));
+    while (this.b.advance(this.now));
     const next = Math.min(this.a.deadline, this.b.deadline, this.toA.deadline, this.toB.deadline);
     if (next === Number.POSITIVE_INFINITY) return false;
     this.now = Math.max(this.now, next);
@@ -77,8 +77,8 @@ export class TwoStacks {
 
   /** Whether an application did something that makes it go on. */
   wake(): boolean {
-    this.a.flush(this.now);
-    this.b.flush(this.now);
+    while (this.a.flush(this.now));
+    while (this.b.flush(this.now));
     return Math.min(this.a.deadline, this.b.deadline, this.toA.deadline, this.toB.deadline) < Infinity;
   }
 

@@ -102,6 +102,7 @@ export class TcpLayer {
   readonly #segment: Segment = new Segment();
   #dirty: Tcb[] = [];
   #spare: Tcb[] = [];
+  readonly #deferred: Tcb[] = [];
   /** For the sequence of ports (RFC 6056, section 3.3.4). */
   #portCounter = 0;
 
@@ -205,6 +206,7 @@ export class TcpLayer {
    */
   flush(now: number, limit: number): boolean {
     let left = limit;
+    for (const tcb of this.#deferred.splice(0)) this.touch(tcb);
     while (this.#dirty.length > 0) {
       const batch = this.#dirty;
       const count = Math.min(batch.length, left);
@@ -223,7 +225,12 @@ export class TcpLayer {
       this.#spare = batch;
       if (left === 0) break;
     }
-    return this.#dirty.length > 0;
+    return this.#dirty.length + this.#deferred.length > 0;
+  }
+
+  /** It goes on in the next flush, not in this one. */
+  defer(tcb: Tcb): void {
+    this.#deferred.push(tcb);
   }
 
   /** It has something to do in the next flush. */

@@ -6,6 +6,8 @@ import { distance } from './sequence.ts';
 import { Phase, Probe, State, type Tcb } from './tcb.ts';
 import { growWindow, wantsWindowUpdate } from './window.ts';
 
+/** New segments in one go: what they bring back shall be looked at before more of them fill every queue and cache. */
+const BURST = 64;
 /** The longest wait for data to carry an ACK, in ms (RFC 9293, section 3.8.6.3 allows 500). */
 const DELAYED_ACK = 40;
 /** Most patience of a peer with a single segment, as RFC 8985 (section 7.2) assumes it, in ms. */
@@ -87,7 +89,11 @@ function sendNew(tcb: Tcb, now: number): boolean {
   if (queue.length === 0 && !tcb.ending) return true;
   if (flight.count === 0) restartAfterIdle(tcb, now);
   tcb.limited = false;
-  for (;;) {
+  for (let count = 0; ; count++) {
+    if (count === BURST) {
+      tcb.layer.defer(tcb);
+      return true;
+    }
     const offset = distance(tcb.sndUna, tcb.sndNxt);
     const waiting = queue.length - offset;
     if (waiting === 0) {
