@@ -1,3 +1,4 @@
+import { parsePrefix } from '../address/index.ts';
 import { ArgumentError } from '../error.ts';
 import {
   dictionary,
@@ -14,6 +15,7 @@ import {
 } from '../shape.ts';
 import { STRATEGIES } from './choice.ts';
 import type { HealthOptions } from './health.ts';
+import { parseHash } from './password.ts';
 import type { ListenAddress, ProxySettings } from './proxy.ts';
 import type { RotateEvery } from './router.ts';
 import type { UserSpec } from './users.ts';
@@ -72,9 +74,22 @@ export interface AdminConfig {
 
 const listenAddress: Reader<ListenAddress> = text('HOST:PORT', parseListen);
 
+/** A text that a parser takes, as it is. */
+function checked(parse: (text: string) => unknown): (text: string) => string {
+  return (given) => {
+    parse(given);
+    return given;
+  };
+}
+
+const prefix = text(
+  'a prefix such as 192.0.2.0/24',
+  checked((given) => parsePrefix(given)),
+);
+
 const user = object({
-  password: optional(string()),
-  from: optional(list(string())),
+  password: optional(text('a password hash', checked(parseHash))),
+  from: optional(list(prefix)),
   connections: optional(integer(1)),
   rate: optional(text('bytes a second such as 10MB', parseBytes)),
   bytes: optional(text('bytes such as 100GB', parseBytes)),
@@ -107,8 +122,8 @@ const schema = object({
   sessions: optional(object({ lifetime: optional(duration()), mode: optional(oneOf(['soft', 'hard'])) })),
   targets: optional(
     object({
-      allow: optional(list(string())),
-      deny: optional(list(string())),
+      allow: optional(list(prefix)),
+      deny: optional(list(prefix)),
       ports: optional(list(integer(1, 65_535))),
     }),
   ),

@@ -263,8 +263,14 @@ describe('a configuration that is wrong', () => {
       /users\.a\.rate: 'fast'/,
     ],
     'a user anybody could be': [{ users: { a: {} } }, /users\.a: neither a password nor addresses/],
-    'a password in the clear': [{ users: { a: { password: 'secret' } } }, /this is no password hash/],
-    'a prefix with host bits': [{ targets: { allow: ['10.0.0.1/8'] } }, /bits set beyond its prefix length/],
+    'a password in the clear': [
+      { users: { a: { password: 'secret' } } },
+      /users\.a\.password: this is no password hash/,
+    ],
+    'a prefix with host bits': [
+      { targets: { allow: ['10.0.0.1/8'] } },
+      /targets\.allow\[0\]: .*bits set beyond its prefix length/,
+    ],
     'no exits': [{ exits: {} }, /exits: there is none/],
   };
   for (const [name, [more, message]] of Object.entries(cases)) {
