@@ -108,6 +108,10 @@ export class Street implements AsyncDisposable {
         '--address=/loop.test/127.0.0.1',
         '--host-record=both.test,203.0.113.1',
         `--host-record=both.test,${HIDDEN}`,
+        '--host-record=six.test,2001:db8:99::1',
+        `--host-record=dual.test,${SITE},2001:db8:99::1`,
+        `--host-record=half.test,${SITE},2001:db8:99::dead`,
+        '--host-record=inner6.test,fd00:77::2',
       ],
       (out) => out.stderr.includes('started'),
     );
