@@ -249,7 +249,7 @@ class FilterBed {
     const { stdout, stderr, status } = spawnSync(
       process.execPath,
       [
-        join(ROOT, args[0] === 'import' ? 'dist/bench/filter-command.js' : 'dist/src/cli/main.js'),
+        join(ROOT, args[0] === 'import' ? 'dist/bench/filter-command.js' : 'dist/src/cli/launch.cjs'),
         'filter',
         ...args,
       ],
