@@ -71,13 +71,16 @@ await build({
   charset: 'ascii',
   plugins: [lazyModules],
   banner: {
-    js: `(function (require, __dirname) {
+    js: `(function (require, __dirname, importModule) {
 const module = { exports: {} };
 const moduleUrl = (path) => require('node:url').pathToFileURL(require('node:path').join(__dirname, '..', path)).href;`,
   },
   footer: { js: `return module.exports;\n/*! acorn:\n${license('acorn')}*/\n})` },
   logLevel: 'warning',
 });
+// Node cannot import from functions that come out of bytecode: the launcher does it for them.
+const IMPORT = /\bimport\((?="|__rewrite)/g;
+writeFileSync(SCRIPT, readFileSync(SCRIPT, 'latin1').replace(IMPORT, 'importModule('), 'latin1');
 writeFileSync(BYTECODE, await makeBytecode());
 
 /** What has to go with copies of a package. */
@@ -91,7 +94,11 @@ async function makeBytecode(): Promise<Uint8Array> {
     filename: SCRIPT,
     importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   });
-  const bundle = script.runInThisContext()(createRequire(SCRIPT), FOLDER) as Bundle;
+  const bundle = script.runInThisContext()(
+    createRequire(SCRIPT),
+    FOLDER,
+    (specifier: string) => import(specifier),
+  ) as Bundle;
   const folder = mkdtempSync(join(tmpdir(), 'barewire-build-'));
   try {
     const object = join(folder, 'count.o');

@@ -26,6 +26,11 @@ if (verbose || !existsSync(filename)) {
     // Another version of Node than the one that built it refuses it, and compiles.
     ...(existsSync(bytecode) ? { cachedData: readFileSync(bytecode) } : {}),
   });
-  const { start } = script.runInThisContext()(createRequire(filename), folder) as { start(): Promise<void> };
+  const { start } = script.runInThisContext()(
+    createRequire(filename),
+    folder,
+    // Functions that come out of bytecode cannot import by themselves.
+    (specifier: string) => import(specifier),
+  ) as { start(): Promise<void> };
   void start();
 }
