@@ -180,6 +180,8 @@ class Bed {
     });
     const [host, far] = [lab.host('proxy'), lab.host('server')];
     far.net.links.set('lo', { up: true });
+    // Thousands of short connections leave as many ports behind that wait.
+    for (const one of [lab.host('client'), host]) one.sysctl('net.ipv4.ip_local_port_range', '1024 65535');
     far.net.addresses.add('lo', `${SERVER}/32`);
     host.net.routes.add({ destination: 'default', via: '100.64.0.1', link: 'line0' });
     const server = far.spawn(execPath, [PEER, 'serve'], { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -282,7 +284,7 @@ async function startTheirs(host: LabHost, folder: string): Promise<Subject> {
     ? (['3proxy', `maxconn 6000\nproxy -p8081 -i${PROXY} -e100.64.0.2\n`, [file]] as const)
     : ([
         'tinyproxy',
-        `Port 8081\nListen ${PROXY}\nBind 100.64.0.2\nTimeout 600\nMaxClients 6000\nAllow 10.77.0.0/16\nLogLevel Critical\nLogFile "${join(folder, 'log')}"\n`,
+        `Port 8081\nListen ${PROXY}\nTimeout 600\nMaxClients 6000\nAllow 10.77.0.0/16\nLogLevel Critical\nLogFile "${join(folder, 'log')}"\n`,
         ['-d', '-c', file],
       ] as const);
   if (name === 'tinyproxy' && !has(name)) throw new Error('there is no tinyproxy: run scripts/dev-tools.sh');
