@@ -45,7 +45,7 @@ export const importCommand: Command = command({
     { does: 'A blocklist', line: 'barewire filter import blocklist.txt --reason blocklist' },
     {
       does: 'What nftables knows',
-      line: 'nft list set inet filter blocked | barewire filter import - --format nft',
+      line: 'nft list set ip f bad | barewire filter import -',
     },
     {
       does: "CrowdSec's decisions, as they are made",
