@@ -1,6 +1,7 @@
-import { ArgumentError, CodecError } from '../error.ts';
+import { ArgumentError } from '../error.ts';
 import { type Ipv4Address, ipv4Text, putIpv4 } from './address.ts';
-import { requireField, requireRange, requireRoom } from './view.ts';
+import { OptionCursor } from './option-cursor.ts';
+import { requireField, requireRoom } from './view.ts';
 import { copyBytes, putU16, u16At, u32At } from './wire.ts';
 
 /** IPv4 option types (IANA), the copied bit included. */
@@ -43,52 +44,9 @@ const MAXIMUM = 40;
  *     cursor.start(view.bytes, view.optionsOffset, view.payloadOffset);
  *     while (cursor.next()) if (cursor.type === Ipv4OptionType.routerAlert) …
  */
-export class Ipv4OptionCursor {
-  bytes: Uint8Array = new Uint8Array(0);
-  type = 0;
-  /** Where the option begins. */
-  offset = 0;
-  /** Where the option's data begins, behind type and length. */
-  dataOffset = 0;
-  dataEnd = 0;
-  #next = 0;
-  #end = 0;
-
-  /** @throws CodecError if `offset` to `end` is no range of `bytes`. */
-  start(bytes: Uint8Array, offset: number, end: number): this {
-    requireRange('ipv4', bytes, offset, end);
-    this.bytes = bytes;
-    this.#next = offset;
-    this.#end = end;
-    return this;
-  }
-
-  /**
-   * Steps to the next option; false behind the last. `end` (0) is an option too, and always the last.
-   *
-   * @throws CodecError if an option's length is below 2 or runs past the header.
-   */
-  next(): boolean {
-    const offset = this.#next;
-    if (offset >= this.#end) return false;
-    const type = this.bytes[offset]!;
-    this.type = type;
-    this.offset = offset;
-    if (type <= Ipv4OptionType.nop) {
-      this.dataOffset = offset + 1;
-      this.dataEnd = offset + 1;
-      this.#next = type === Ipv4OptionType.end ? this.#end : offset + 1;
-      return true;
-    }
-    const length = offset + 1 < this.#end ? this.bytes[offset + 1]! : 0;
-    if (length < 2 || offset + length > this.#end) {
-      this.#next = this.#end;
-      throw new CodecError('ipv4', offset, `option ${type} has a length of ${length}`);
-    }
-    this.dataOffset = offset + 2;
-    this.dataEnd = offset + length;
-    this.#next = offset + length;
-    return true;
+export class Ipv4OptionCursor extends OptionCursor {
+  constructor() {
+    super('ipv4', 1, Ipv4OptionType.nop);
   }
 }
 

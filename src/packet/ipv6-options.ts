@@ -1,5 +1,5 @@
-import { CodecError } from '../error.ts';
-import { requireField, requireRange, requireRoom } from './view.ts';
+import { OptionCursor } from './option-cursor.ts';
+import { requireField, requireRoom } from './view.ts';
 import { copyBytes, putU16, putU32, u16At, u32At } from './wire.ts';
 
 /** Types of the options in hop-by-hop and destination options headers (IANA), action bits included. */
@@ -21,24 +21,9 @@ const MAXIMUM = 2046;
  *     cursor.start(view.bytes, view.optionsOffset, view.payloadOffset);
  *     while (cursor.next()) if (cursor.type === Ipv6OptionType.routerAlert) …
  */
-export class Ipv6OptionCursor {
-  bytes: Uint8Array = new Uint8Array(0);
-  type = 0;
-  /** Where the option begins. */
-  offset = 0;
-  /** Where the option's data begins, behind type and length. */
-  dataOffset = 0;
-  dataEnd = 0;
-  #next = 0;
-  #end = 0;
-
-  /** @throws CodecError if `offset` to `end` is no range of `bytes`. */
-  start(bytes: Uint8Array, offset: number, end: number): this {
-    requireRange('ipv6', bytes, offset, end);
-    this.bytes = bytes;
-    this.#next = offset;
-    this.#end = end;
-    return this;
+export class Ipv6OptionCursor extends OptionCursor {
+  constructor() {
+    super('ipv6');
   }
 
   /**
@@ -46,10 +31,9 @@ export class Ipv6OptionCursor {
    *
    * @throws CodecError if an option runs past the header.
    */
-  next(): boolean {
-    const { bytes } = this;
-    const end = this.#end;
-    let offset = this.#next;
+  override next(): boolean {
+    const { bytes, end } = this;
+    let offset = this.nextOffset;
     while (offset < end) {
       const type = bytes[offset]!;
       if (type === Ipv6OptionType.pad1) {
@@ -57,21 +41,18 @@ export class Ipv6OptionCursor {
         continue;
       }
       const after = offset + 1 < end ? offset + 2 + bytes[offset + 1]! : Number.POSITIVE_INFINITY;
-      if (after > end) {
-        this.#next = end;
-        throw new CodecError('ipv6', offset, `option ${type} runs past its header`);
-      }
+      if (after > end) throw this.malformed(offset, `option ${type} runs past its header`);
       if (type !== Ipv6OptionType.padN) {
         this.type = type;
         this.offset = offset;
         this.dataOffset = offset + 2;
         this.dataEnd = after;
-        this.#next = after;
+        this.nextOffset = after;
         return true;
       }
       offset = after;
     }
-    this.#next = end;
+    this.nextOffset = end;
     return false;
   }
 }

@@ -1,8 +1,8 @@
 import { formatIPv6 } from '../address/index.ts';
-import { CodecError } from '../error.ts';
 import { type Ipv6Address, type MacAddress, macText, putIpv6, putMac } from './address.ts';
 import { decodeName, emitName, nameLength, skipName } from './dns-name.ts';
-import { requireField, requireRange, requireRoom } from './view.ts';
+import { OptionCursor } from './option-cursor.ts';
+import { requireField, requireRoom } from './view.ts';
 import { copyBytes, putU32, u32At, u48At } from './wire.ts';
 
 /** Neighbour discovery option types (IANA). */
@@ -49,46 +49,9 @@ const UNIT = 8;
  *     cursor.start(view.bytes, view.optionsOffset, view.end);
  *     while (cursor.next()) if (cursor.type === NdpOptionType.sourceLinkLayer) …
  */
-export class NdpOptionCursor {
-  bytes: Uint8Array = new Uint8Array(0);
-  type = 0;
-  /** Where the option begins. */
-  offset = 0;
-  /** Where the option's data begins, behind type and length. */
-  dataOffset = 0;
-  dataEnd = 0;
-  #next = 0;
-  #end = 0;
-
-  /** @throws CodecError if `offset` to `end` is no range of `bytes`. */
-  start(bytes: Uint8Array, offset: number, end: number): this {
-    requireRange('ndp', bytes, offset, end);
-    this.bytes = bytes;
-    this.#next = offset;
-    this.#end = end;
-    return this;
-  }
-
-  /**
-   * Steps to the next option; false behind the last.
-   *
-   * @throws CodecError if an option has the length 0 or runs past the message.
-   */
-  next(): boolean {
-    const offset = this.#next;
-    const end = this.#end;
-    if (offset >= end) return false;
-    const length = offset + 1 < end ? this.bytes[offset + 1]! * UNIT : 0;
-    if (length === 0 || offset + length > end) {
-      this.#next = end;
-      throw new CodecError('ndp', offset, `option ${this.bytes[offset]} has a length of ${length}`);
-    }
-    this.type = this.bytes[offset]!;
-    this.offset = offset;
-    this.dataOffset = offset + 2;
-    this.dataEnd = offset + length;
-    this.#next = offset + length;
-    return true;
+export class NdpOptionCursor extends OptionCursor {
+  constructor() {
+    super('ndp', UNIT);
   }
 
   /** Bytes of the option, type and length included. */

@@ -1,4 +1,4 @@
-import { CodecError } from '../error.ts';
+import { OptionCursor } from './option-cursor.ts';
 import {
   emitPayload,
   inside,
@@ -6,7 +6,6 @@ import {
   type PayloadFields,
   refusal,
   requireField,
-  requireRange,
   requireRoom,
 } from './view.ts';
 import { copyBytes, putU16, u16At } from './wire.ts';
@@ -195,46 +194,9 @@ export class PppControlView extends PacketView {
  *     cursor.start(view.bytes, view.payloadOffset, view.payloadEnd);
  *     while (cursor.next()) if (cursor.type === LcpOptionType.magicNumber) …
  */
-export class PppOptionCursor {
-  bytes: Uint8Array = new Uint8Array(0);
-  type = 0;
-  /** Where the option begins. */
-  offset = 0;
-  /** Where the option's data begins, behind type and length. */
-  dataOffset = 0;
-  dataEnd = 0;
-  #next = 0;
-  #end = 0;
-
-  /** @throws CodecError if `offset` to `end` is no range of `bytes`. */
-  start(bytes: Uint8Array, offset: number, end: number): this {
-    requireRange('ppp control', bytes, offset, end);
-    this.bytes = bytes;
-    this.#next = offset;
-    this.#end = end;
-    return this;
-  }
-
-  /**
-   * Steps to the next option; false behind the last.
-   *
-   * @throws CodecError if an option's length is below 2 or runs past the packet.
-   */
-  next(): boolean {
-    const offset = this.#next;
-    const end = this.#end;
-    if (offset >= end) return false;
-    const length = offset + 1 < end ? this.bytes[offset + 1]! : 0;
-    if (length < 2 || offset + length > end) {
-      this.#next = end;
-      throw new CodecError('ppp control', offset, `option ${this.bytes[offset]} has a length of ${length}`);
-    }
-    this.type = this.bytes[offset]!;
-    this.offset = offset;
-    this.dataOffset = offset + 2;
-    this.dataEnd = offset + length;
-    this.#next = offset + length;
-    return true;
+export class PppOptionCursor extends OptionCursor {
+  constructor() {
+    super('ppp control');
   }
 }
 

@@ -1,4 +1,4 @@
-import { CodecError } from '../error.ts';
+import { OptionCursor } from './option-cursor.ts';
 import {
   emitPayload,
   inside,
@@ -6,7 +6,6 @@ import {
   type PayloadFields,
   refusal,
   requireField,
-  requireRange,
   requireRoom,
 } from './view.ts';
 import { copyBytes, putU16, u16At } from './wire.ts';
@@ -126,45 +125,27 @@ export class PppoeView extends PacketView {
  *     cursor.start(view.bytes, view.payloadOffset, view.payloadEnd);
  *     while (cursor.next()) if (cursor.type === PppoeTagType.acCookie) …
  */
-export class PppoeTagCursor {
-  bytes: Uint8Array = new Uint8Array(0);
-  type = 0;
-  /** Where the tag begins. */
-  offset = 0;
-  /** Where the tag's value begins, behind type and length. */
-  dataOffset = 0;
-  dataEnd = 0;
-  #next = 0;
-  #end = 0;
-
-  /** @throws CodecError if `offset` to `end` is no range of `bytes`. */
-  start(bytes: Uint8Array, offset: number, end: number): this {
-    requireRange('pppoe', bytes, offset, end);
-    this.bytes = bytes;
-    this.#next = offset;
-    this.#end = end;
-    return this;
+export class PppoeTagCursor extends OptionCursor {
+  constructor() {
+    super('pppoe');
   }
 
   /** Steps to the next tag; false behind the last. @throws CodecError if a tag runs past the packet. */
-  next(): boolean {
-    const offset = this.#next;
-    const end = this.#end;
+  override next(): boolean {
+    const { end } = this;
+    const offset = this.nextOffset;
     if (offset >= end) return false;
     const after = offset + 4 <= end ? offset + 4 + u16At(this.bytes, offset + 2) : Number.POSITIVE_INFINITY;
-    if (after > end) {
-      this.#next = end;
-      throw new CodecError('pppoe', offset, 'a tag runs past its packet');
-    }
+    if (after > end) throw this.malformed(offset, 'a tag runs past its packet');
     this.type = u16At(this.bytes, offset);
     if (this.type === PppoeTagType.endOfList) {
-      this.#next = end;
+      this.nextOffset = end;
       return false;
     }
     this.offset = offset;
     this.dataOffset = offset + 4;
     this.dataEnd = after;
-    this.#next = after;
+    this.nextOffset = after;
     return true;
   }
 }
