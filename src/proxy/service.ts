@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { formatIp, parseIp } from '../address/index.ts';
-import { deadline, dial } from '../http/index.ts';
+import { dial, startDeadline } from '../http/index.ts';
 import type { AccessLog, AccessRecord } from './access-log.ts';
 import { type Destination, DestinationPolicy, type DestinationRules } from './destination.ts';
 import { asProxyError, type ProxyError } from './error.ts';
@@ -119,10 +119,10 @@ export class ProxyService {
     this.judge(destination);
     for (let attempt = 1; ; attempt++) {
       const exit = this.route(job);
-      const limit = deadline(this.#timeouts.connect, 'the connection');
+      const limit = startDeadline(this.#timeouts.connect, 'the connection');
       try {
         const stream = await dial(exit.line, destination.host, destination.port, {
-          signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
+          signal: signal === undefined ? limit.signal : AbortSignal.any([limit.signal, signal]),
           judge: (address) => this.judgeAddress(address),
           // What a client has ended may still be answered.
           allowHalfOpen: true,
@@ -132,6 +132,8 @@ export class ProxyService {
       } catch (error) {
         const failure = this.failure(error, exit);
         if (attempt === ATTEMPTS || job.route?.free !== true || exit.usable) throw failure;
+      } finally {
+        limit.clear();
       }
     }
   }
