@@ -1,3 +1,4 @@
+import { CodecError } from '../error.ts';
 import type { AuthenticationMethod } from './authentication-method.ts';
 import type { PppCarrier, PppTiming, RandomSource } from './carrier.ts';
 import type { PppFailure } from './failure.ts';
@@ -85,3 +86,21 @@ export function areEqual(a: Uint8Array, b: Uint8Array): boolean {
 
 /** Some bytes of a peer stand for no one in our lists: the same answer as to a wrong password. */
 export const REFUSAL = 'Access denied';
+
+/** A packet as `decode` reads it; the owner hears of a malformed one, which is undefined here. */
+export function decoded<Packet>(
+  owner: AuthenticationOwner,
+  name: string,
+  decode: (bytes: Uint8Array, offset: number, end: number) => Packet,
+  bytes: Uint8Array,
+  offset: number,
+  end: number,
+): Packet | undefined {
+  try {
+    return decode(bytes, offset, end);
+  } catch (error) {
+    if (!(error instanceof CodecError)) throw error;
+    owner.discard(`a malformed ${name} packet`);
+    return undefined;
+  }
+}

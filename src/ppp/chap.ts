@@ -1,11 +1,11 @@
-import { CodecError } from '../error.ts';
-import { type ChapPacket, decodeChap, emitChap, PppProtocol } from '../packet/index.ts';
+import { decodeChap, emitChap, PppProtocol } from '../packet/index.ts';
 import {
   type AccountLookup,
   type AuthenticationOwner,
   type AuthenticationParty,
   areEqual,
   type Credentials,
+  decoded,
   nameText,
   REFUSAL,
   Repetition,
@@ -77,7 +77,7 @@ export class ChapPeer implements AuthenticationParty {
   }
 
   input(bytes: Uint8Array, offset: number, end: number, now: number): void {
-    const packet = decoded(this.#owner, bytes, offset, end);
+    const packet = decoded(this.#owner, 'CHAP', decodeChap, bytes, offset, end);
     if (packet === undefined) return;
     if ('value' in packet) {
       if (packet.kind === 'challenge') this.#challenged(packet.identifier, packet.value, now);
@@ -220,7 +220,7 @@ export class ChapAuthenticator implements AuthenticationParty {
   }
 
   input(bytes: Uint8Array, offset: number, end: number, now: number): void {
-    const packet = decoded(this.#owner, bytes, offset, end);
+    const packet = decoded(this.#owner, 'CHAP', decodeChap, bytes, offset, end);
     if (packet?.kind !== 'response' || packet.identifier !== this.#identifier) return;
     if (this.#verdict !== undefined) {
       this.#tell();
@@ -279,20 +279,5 @@ export class ChapAuthenticator implements AuthenticationParty {
     const { kind, message } = this.#verdict;
     const end = emitChap(buffer, packetOffset, { kind, identifier: this.#identifier, message });
     this.#owner.send(this.protocol, end);
-  }
-}
-
-function decoded(
-  owner: AuthenticationOwner,
-  bytes: Uint8Array,
-  offset: number,
-  end: number,
-): ChapPacket | undefined {
-  try {
-    return decodeChap(bytes, offset, end);
-  } catch (error) {
-    if (!(error instanceof CodecError)) throw error;
-    owner.discard('a malformed CHAP packet');
-    return undefined;
   }
 }

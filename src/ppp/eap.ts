@@ -1,11 +1,11 @@
-import { CodecError } from '../error.ts';
-import { decodeEap, type EapPacket, EapType, emitEap, PppProtocol } from '../packet/index.ts';
+import { decodeEap, EapType, emitEap, PppProtocol } from '../packet/index.ts';
 import {
   type AccountLookup,
   type AuthenticationOwner,
   type AuthenticationParty,
   areEqual,
   type Credentials,
+  decoded,
   nameText,
   REFUSAL,
   Repetition,
@@ -61,7 +61,7 @@ export class EapPeer implements AuthenticationParty {
   }
 
   input(bytes: Uint8Array, offset: number, end: number, now: number): void {
-    const packet = decoded(this.#owner, bytes, offset, end);
+    const packet = decoded(this.#owner, 'EAP', decodeEap, bytes, offset, end);
     switch (packet?.kind) {
       case 'request':
         this.#answer(packet.identifier, packet.type, packet.data);
@@ -167,7 +167,7 @@ export class EapAuthenticator implements AuthenticationParty {
   }
 
   input(bytes: Uint8Array, offset: number, end: number, now: number): void {
-    const packet = decoded(this.#owner, bytes, offset, end);
+    const packet = decoded(this.#owner, 'EAP', decodeEap, bytes, offset, end);
     if (packet?.kind !== 'response' || packet.identifier !== this.#identifier) return;
     if (this.#verdict !== 'none') {
       this.#tell();
@@ -227,20 +227,5 @@ export class EapAuthenticator implements AuthenticationParty {
     const { buffer, packetOffset } = this.#owner;
     const end = emitEap(buffer, packetOffset, { kind: this.#verdict, identifier: this.#identifier });
     this.#owner.send(this.protocol, end);
-  }
-}
-
-function decoded(
-  owner: AuthenticationOwner,
-  bytes: Uint8Array,
-  offset: number,
-  end: number,
-): EapPacket | undefined {
-  try {
-    return decodeEap(bytes, offset, end);
-  } catch (error) {
-    if (!(error instanceof CodecError)) throw error;
-    owner.discard('a malformed EAP packet');
-    return undefined;
   }
 }

@@ -1,11 +1,11 @@
-import { CodecError } from '../error.ts';
-import { decodePap, emitPap, type PapPacket, PppProtocol } from '../packet/index.ts';
+import { decodePap, emitPap, PppProtocol } from '../packet/index.ts';
 import {
   type AccountLookup,
   type AuthenticationOwner,
   type AuthenticationParty,
   areEqual,
   type Credentials,
+  decoded,
   nameText,
   REFUSAL,
   Repetition,
@@ -52,7 +52,7 @@ export class PapPeer implements AuthenticationParty {
   }
 
   input(bytes: Uint8Array, offset: number, end: number, now: number): void {
-    const packet = decoded(this.#owner, bytes, offset, end);
+    const packet = decoded(this.#owner, 'PAP', decodePap, bytes, offset, end);
     if (packet === undefined || packet.kind === 'request') return;
     if (packet.identifier !== this.#identifier || this.#repetition.at === Number.POSITIVE_INFINITY) return;
     this.#repetition.stop();
@@ -105,7 +105,7 @@ export class PapAuthenticator implements AuthenticationParty {
   }
 
   input(bytes: Uint8Array, offset: number, end: number, now: number): void {
-    const packet = decoded(this.#owner, bytes, offset, end);
+    const packet = decoded(this.#owner, 'PAP', decodePap, bytes, offset, end);
     if (packet?.kind !== 'request') return;
     const first = this.#verdict === 'none';
     const user = nameText(packet.peerId);
@@ -126,20 +126,5 @@ export class PapAuthenticator implements AuthenticationParty {
     if (!first) return;
     if (kind === 'ack') this.#owner.authenticated(this, user, '', now);
     else this.#owner.refused(this, user, 'authentication', REFUSAL, now);
-  }
-}
-
-function decoded(
-  owner: AuthenticationOwner,
-  bytes: Uint8Array,
-  offset: number,
-  end: number,
-): PapPacket | undefined {
-  try {
-    return decodePap(bytes, offset, end);
-  } catch (error) {
-    if (!(error instanceof CodecError)) throw error;
-    owner.discard('a malformed PAP packet');
-    return undefined;
   }
 }
