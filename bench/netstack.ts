@@ -1,13 +1,10 @@
 import { spawn } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
 import { env } from 'node:process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { Netlink } from '../src/netlink/index.ts';
+import { Lab } from '../src/lab/index.ts';
 import type { Weather } from '../src/netstack/index.ts';
-import { Netns } from '../src/sys/index.ts';
 import type { Order, Outcome } from './netstack-client.ts';
 import { measureMemory } from './netstack-memory.ts';
 import { type Bench, compare, median, type Row, summarize } from './row.ts';
@@ -30,31 +27,16 @@ interface Bed {
 export const bench: Bench = {
   summary: 'the TCP/IP stack beside kernel sockets over the same TUN device',
   async *run() {
-    const id = `${process.pid}-${randomBytes(2).toString('hex')}`;
-    const bed = { server: `bwbench-s${id}`, client: `bwbench-c${id}` };
-    const namespaces = [Netns.create(bed.server), Netns.create(bed.client)];
-    for (const netns of namespaces) {
-      using net = new Netlink({ netns });
-      net.links.set('lo', { up: true });
+    using lab = Lab.create({ hosts: ['server', 'client'], wires: [] });
+    for (const host of lab.hosts) {
       // Ten thousand connections at once are more than the kernel keeps in its queues by default.
-      netns.run(() => {
-        for (const name of ['core/somaxconn', 'ipv4/tcp_max_syn_backlog']) {
-          writeFileSync(`/proc/sys/net/${name}`, '16384');
-        }
-      });
+      for (const name of ['net.core.somaxconn', 'net.ipv4.tcp_max_syn_backlog']) host.sysctl(name, 16384);
     }
-    const server = namespaces[0]!.run(() =>
-      spawn(process.execPath, [RUN_SERVER], { stdio: ['ignore', 'pipe', 'inherit'] }),
-    );
-    try {
-      await once(server.stdout!, 'data');
-      yield* rows(bed);
-    } finally {
-      server.kill();
-      for (const netns of namespaces) netns.close();
-      Netns.remove(bed.server);
-      Netns.remove(bed.client);
-    }
+    const server = lab
+      .host('server')
+      .spawn(process.execPath, [RUN_SERVER], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await once(server.stdout!, 'data');
+    yield* rows({ server: lab.host('server').namespace, client: lab.host('client').namespace });
   },
 };
 

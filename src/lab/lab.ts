@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { ArgumentError, BarewireError } from '../error.ts';
 import { Netns } from '../sys/index.ts';
+import { dismissCaretaker, hireCaretaker } from './caretaker.ts';
 import { LabHost } from './host.ts';
 import {
   allRecords,
@@ -21,8 +22,8 @@ import { type LabSpec, type ResolvedLab, requireName, resolveLab } from './spec.
 /**
  * A private network: hosts in namespaces of their own, joined by wires, apart from every real interface.
  *
- * It is torn down by `destroy()` (or `using`), when the process exits, and, if the process was killed, by the next lab
- * that anybody makes on the machine.
+ * It is torn down by `destroy()` (or `using`), when the process exits, and, if the process was killed, by a caretaker that
+ * waits for its end, or at the latest by the next lab that anybody makes on the machine.
  *
  * @example
  * using lab = Lab.create({ hosts: ['client', 'server'], wires: [{ between: ['client', 'server'] }] });
@@ -45,7 +46,10 @@ export class Lab implements Disposable {
         throw new ArgumentError(`lab ${record.name} is torn`);
       return new LabHost(name, namespace, netns, (child) => this.#remember(child));
     });
-    if (record.owner !== null) process.on('exit', this.#onExit);
+    if (record.owner !== null) {
+      process.on('exit', this.#onExit);
+      hireCaretaker(record.owner);
+    }
   }
 
   /**
@@ -147,6 +151,7 @@ export class Lab implements Disposable {
     if (this.#destroyed) return;
     this.#destroyed = true;
     process.off('exit', this.#onExit);
+    if (this.#record.owner !== null) dismissCaretaker();
     for (const host of this.hosts) host.close();
   }
 

@@ -3,10 +3,13 @@ import { after, describe, it } from 'node:test';
 import type { LabDescription } from '../../src/apps/playground.ts';
 import { Lab } from '../../src/lab/index.ts';
 import { Netns } from '../../src/sys/index.ts';
-import { barewire, errorLine, run } from './bin.ts';
+import { atDeath } from '../at-death.ts';
+import { barewire, errorLine, MAIN, run } from './bin.ts';
 
 const name = `cli-${process.pid}`;
 const namespaces = [`bw-${name}-client`, `bw-${name}-server`];
+// They are made to outlive the process that made them.
+for (const lab of [name, `${name}-c`]) atDeath(process.execPath, MAIN, 'lab', 'down', lab);
 after(() => void barewire('lab', 'down', name));
 
 const listed = (): LabDescription[] =>

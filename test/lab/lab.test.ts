@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { after, it } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Lab } from '../../src/lab/index.ts';
 import { Netlink } from '../../src/netlink/index.ts';
 import { Netns, requireNoLeaks, takeStock } from '../../src/sys/index.ts';
+import { atDeath } from '../at-death.ts';
+
+/** A namespace that no lab made. */
+const foreign = `bwother-${process.pid}`;
+atDeath('ip', 'netns', 'delete', foreign);
 
 const before = takeStock();
 const rootLinks = () => {
@@ -136,16 +141,60 @@ it('outlives its maker when told to, and is opened by name', () => {
   assert.throws(() => Lab.open(name), { code: 'BW_NO_LAB' });
 });
 
-it('after kill -9 of its maker the next lab clears it away, and nothing that is not a leftover', async () => {
+/** A process that made a lab, with a process in it. */
+async function makeLabAndWait(): Promise<{ maker: ChildProcess; name: string; sleeper: number }> {
+  const maker = spawn(process.execPath, [fileURLToPath(new URL('make-lab-and-wait.js', import.meta.url))], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [said] = (await once(maker.stdout!, 'data')) as [Buffer];
+  return { maker, ...(JSON.parse(said.toString()) as { name: string; sleeper: number }) };
+}
+
+/** The process that waits for another's end, to clear its labs away. */
+function caretakerOf(pid: number): number {
+  for (const entry of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const words = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0');
+      if (words[0] === '/bin/sh' && words.some((word) => word.startsWith(`{"pid":${pid},`)))
+        return Number(entry);
+    } catch {
+      // It ended in between.
+    }
+  }
+  throw new Error(`process ${pid} has no caretaker`);
+}
+
+for (const signal of ['SIGKILL', 'SIGTERM'] as const) {
+  it(`after ${signal} to its maker it is cleared away by itself, with its processes and nobody else's`, async () => {
+    using bystander = Lab.create(pair);
+    const { maker, name, sleeper } = await makeLabAndWait();
+    assert.equal(namespaces(name).length, 2);
+    const caretaker = caretakerOf(maker.pid!);
+    maker.kill(signal);
+    await once(maker, 'exit');
+    while (namespaces(name).length > 0) await setTimeout(10);
+    assert.equal(await hasEnded(sleeper), true, 'its processes are ended too');
+    assert.equal(await hasEnded(caretaker), true, 'and so is who did it');
+    assert.ok(!Lab.list().some((lab) => lab.name === name));
+    assert.equal(namespaces(bystander.name).length, 2);
+  });
+}
+
+it('nobody waits for a process without labs', async () => {
+  const caretaker = await (async () => {
+    using _one = Lab.create(pair);
+    using _other = Lab.create(pair);
+    return caretakerOf(process.pid);
+  })();
+  assert.equal(await hasEnded(caretaker), true);
+});
+
+it('after kill -9 of its maker and its caretaker the next lab clears it away, and nothing that is not a leftover', async () => {
   using bystander = Lab.create(pair);
-  const foreign = `bwother-${process.pid}`;
   Netns.create(foreign).close();
   try {
-    const maker = spawn(process.execPath, [fileURLToPath(new URL('make-lab-and-wait.js', import.meta.url))], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const [said] = (await once(maker.stdout, 'data')) as [Buffer];
-    const { name, sleeper } = JSON.parse(said.toString()) as { name: string; sleeper: number };
+    const { maker, name, sleeper } = await makeLabAndWait();
+    process.kill(caretakerOf(maker.pid!), 'SIGKILL');
     maker.kill('SIGKILL');
     await once(maker, 'exit');
     assert.equal(namespaces(name).length, 2, 'a killed process cleans nothing');

@@ -1,10 +1,9 @@
-import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
+import { Lab } from '../../src/lab/index.ts';
 import { Host, type HostInterface, type HostOptions, TunLink } from '../../src/nethost/index.ts';
 import { WeatherLink } from '../../src/nethost/weather-link.ts';
-import { Netlink } from '../../src/netlink/index.ts';
 import type { Weather } from '../../src/netstack/index.ts';
-import { Netns } from '../../src/sys/index.ts';
+import type { Netns } from '../../src/sys/index.ts';
 import { connectThrough, TunDevice } from '../../src/tun/index.ts';
 
 /** A kernel's network behind a TUN device, and a host of ours on the other side of it. */
@@ -18,14 +17,15 @@ export class KernelBed implements AsyncDisposable {
   readonly kernel6 = 'fd00:99::1';
   readonly ours4 = '10.99.0.2';
   readonly ours6 = 'fd00:99::2';
+  readonly #lab: Lab;
   readonly #servers: Server[] = [];
 
   constructor(options: { mtu?: number; weather?: Weather; host?: HostOptions; seed?: number } = {}) {
     const { mtu = 1500, weather, seed = 1 } = options;
-    this.name = `bwns-${process.pid}-${randomBytes(3).toString('hex')}`;
-    this.netns = Netns.create(this.name);
-    using net = new Netlink({ netns: this.netns });
-    net.links.set('lo', { up: true });
+    this.#lab = Lab.create({ hosts: ['kernel'], wires: [] });
+    const { namespace, netns, net } = this.#lab.host('kernel');
+    this.name = namespace;
+    this.netns = netns;
     this.device = TunDevice.open({
       name: 'bwtun',
       netns: this.netns,
@@ -57,8 +57,7 @@ export class KernelBed implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.host.close();
     for (const server of this.#servers) server.close();
-    this.netns.close();
-    Netns.remove(this.name);
+    this.#lab.destroy();
   }
 }
 
